@@ -1,0 +1,43 @@
+# Every target makes the virtual environment that it needs; PYTHON picks the interpreter (3.11 or later).
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+.PHONY: demo test check coverage e2e format lock clean
+
+demo: $(STAMP)        ## the gateway with an embedded sample backend and a sample mail every few seconds
+	$(BIN)/milter-gateway demo
+
+test: $(STAMP)        ## all tests
+	$(BIN)/python -m pytest
+
+e2e: $(STAMP)         ## the tests with real MTAs alone; prints the matrix
+	$(BIN)/python -m pytest tests/e2e
+
+check: $(STAMP)       ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+coverage: $(STAMP)    ## all tests with branch coverage, module by module
+	$(BIN)/coverage erase
+	$(BIN)/python -m pytest --cov=gateway --cov-report=term-missing
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(STAMP)        ## new versions into requirements.lock
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --upgrade --group dev pyproject.toml -o requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

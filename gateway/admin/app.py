@@ -1,0 +1,77 @@
+"""The admin API (contract section 9)."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.responses import JSONResponse
+
+from gateway.admin.guard import Guard
+from gateway.admin.simulation import SimulatedMail, UnknownWebhookError, simulate_mail
+from gateway.admin.upload import raw_message
+from gateway.server.service import Service
+from gateway.version import VERSION
+
+_MESSAGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "message/rfc822": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["message"],
+                    "properties": {"message": {"type": "string", "format": "binary"}},
+                }
+            },
+        },
+    }
+}
+
+
+def admin_app(service: Service, *, token: str | None, loopback: bool) -> FastAPI:
+    """Build the API. `token` guards all but health and readiness; without one only loopback names are answered."""
+    app = FastAPI(
+        title="milter-gateway",
+        version=VERSION,
+        docs_url="/docs",
+        redoc_url=None,
+        dependencies=[Depends(Guard(token, loopback=loopback))],
+    )
+    app.add_api_route("/healthz", _healthz, methods=["GET"], summary="The process is alive")
+    app.add_exception_handler(Exception, _internal_error)
+
+    @app.get("/readyz", summary="The gateway takes connections")
+    async def readyz() -> JSONResponse:
+        ready = bool(service.addresses) and not service.draining
+        body = {"ready": ready, "listen": service.addresses, "connections": service.connections}
+        return JSONResponse(body, status_code=200 if ready else 503)
+
+    @app.post("/v1/simulate", summary="Try a message out on the webhooks", openapi_extra=_MESSAGE_BODY)
+    async def simulate(
+        request: Request,
+        sender: Annotated[str, Query(alias="from")] = "",
+        rcpt: Annotated[list[str] | None, Query()] = None,
+        helo: str = "localhost",
+        client: str = "127.0.0.1",
+        webhook: str | None = None,
+    ) -> dict[str, Any]:
+        """Take a raw message, or multipart with a part `message`; the calls carry `dry_run: true`."""
+        raw = await raw_message(request, service.generation.setup.bounds.message_bytes)
+        mail = SimulatedMail(raw, sender, tuple(rcpt or ["postmaster"]), helo, client, webhook)
+        try:
+            with service.borrow() as generation:
+                return await simulate_mail(generation.setup, mail)
+        except UnknownWebhookError as error:
+            raise HTTPException(404, str(error)) from error
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+
+    return app
+
+
+async def _healthz() -> dict[str, str]:
+    return {"status": "ok", "version": VERSION}
+
+
+async def _internal_error(_: Request, __: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "internal error; the log says more"}, status_code=500)

@@ -1,0 +1,114 @@
+"""A simulated mail as JSON: the real conversation on one end of a socket pair, a playing MTA on the other."""
+
+import asyncio
+import socket
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+import structlog
+
+from gateway.mta.mail import Mail
+from gateway.mta.player import Played, Player, PlayError, Timeouts
+from gateway.mta.report import report
+from gateway.observe import LogObserver
+from gateway.policy.conversation import Conversation
+from gateway.policy.rules import Bounds, Exchange, Setup
+from gateway.server.connection import Connection, Timing
+from gateway.translate.facts import SessionFacts, TransactionFacts
+
+_GRACE_SECONDS = 10.0
+
+
+class UnknownWebhookError(LookupError):
+    """The query names a webhook that is not configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedMail:
+    """What is to be tried, on all webhooks or on one of them."""
+
+    raw: bytes
+    sender: str
+    recipients: tuple[str, ...]
+    helo: str
+    client: str
+    webhook: str | None = None
+
+
+@dataclass
+class ExchangeRecorder(LogObserver):
+    """Keeps the exchanges of one simulation beside the log."""
+
+    exchanges: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Set up the log."""
+        super().__init__()
+
+    def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: Exchange) -> None:
+        """Keep it."""
+        super().exchanged(session, transaction, exchange)
+        self.exchanges.append(
+            {
+                "id": exchange.call_id,
+                "webhook": exchange.webhook,
+                "event": exchange.event,
+                "request": _json(exchange.request),
+                "status": exchange.status,
+                "response": _json(exchange.response),
+                "action": exchange.action or None,
+                "failure": exchange.failure,
+                "attempts": exchange.attempts,
+                "elapsed_ms": round(exchange.elapsed_ms, 1),
+            }
+        )
+
+
+async def simulate_mail(setup: Setup, mail: SimulatedMail) -> dict[str, Any]:
+    """Play the mail. Raises UnknownWebhookError, and ValueError where it is no mail that SMTP could carry."""
+    webhooks = tuple(item for item in setup.webhooks if mail.webhook in (None, item.name))
+    if not webhooks:
+        raise UnknownWebhookError(f"no webhook is called {mail.webhook!r}")
+    recorder = ExchangeRecorder()
+    dry = replace(setup, webhooks=webhooks, dry_run=True)
+    played_mail = Mail(mail.raw, mail.sender, mail.recipients, mail.helo, mail.client)
+    with structlog.contextvars.bound_contextvars(simulation=True):  # so that nobody takes its log lines for mail
+        played = await play_in_process(dry, recorder, played_mail)
+    return {**report(played), "exchanges": recorder.exchanges}
+
+
+async def play_in_process(setup: Setup, observer: LogObserver, mail: Mail) -> Played | PlayError:
+    """Play a mail through a conversation of its own, over a socket pair."""
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def connection() -> Connection:
+        return Connection(lambda: Conversation(setup, observer), setup.bounds, Timing(), lambda _: ended.set())
+
+    transport, _ = await loop.connect_accepted_socket(connection, ours)
+    reader, writer = await asyncio.open_connection(sock=theirs)
+    try:
+        return await Player(reader, writer, timeouts=_timeouts(setup.bounds)).play(mail)
+    except PlayError as error:
+        return error
+    finally:
+        writer.close()
+        await ended.wait()
+        transport.close()
+
+
+def _timeouts(bounds: Bounds) -> Timeouts:
+    """Longer than the conversation's own deadlines, so that those decide."""
+    return Timeouts(bounds.command_seconds + _GRACE_SECONDS, bounds.end_of_message_seconds + _GRACE_SECONDS)
+
+
+def _json(raw: bytes | None) -> Any:
+    """JSON as a value, anything else as text."""
+    if not raw:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return raw.decode("utf-8", "replace")

@@ -1,0 +1,121 @@
+"""From settings to the parts of the program: the only place that knows both."""
+
+from dataclasses import replace
+
+from gateway.config import ListenSpec, Settings, TcpSpec, UnixSpec
+from gateway.config import Webhook as WebhookSettings
+from gateway.config import When as WhenSettings
+from gateway.contract.words import Event
+from gateway.policy.rules import Bounds, OnFailure, OnTooLarge, Setup, Webhook
+from gateway.policy.when import ALWAYS, ClientRule, When
+from gateway.server.connection import Timing
+from gateway.server.service import Address, Generation, TcpAddress, UnixAddress
+from gateway.spool import MemoryBudget, Spool
+from gateway.version import VERSION
+from gateway.webhook import Endpoint, WebhookClient
+
+
+def generation(settings: Settings) -> Generation:
+    """Build everything that one configuration needs; on a running loop. Raises ValueError, whose text names the key."""
+    limits = settings.limits
+    budget = MemoryBudget(limits.memory_bytes)
+    clients = {item.name: client(item, limits.response_bytes, budget) for item in settings.webhook}
+    setup = Setup(
+        webhooks=tuple(webhook(item, clients[item.name]) for item in settings.webhook),
+        bounds=bounds(settings),
+        new_body=lambda: Spool(budget, limits.spool_above),
+        release=budget.release,
+        macros={stage: tuple(names) for stage, names in settings.macros.items()},
+    )
+    return Generation(
+        setup=setup,
+        addresses=tuple(_address(spec, settings.socket_mode) for spec in settings.listen),
+        timing=Timing(frame_seconds=limits.frame_timeout, idle_seconds=limits.idle_timeout),
+        connections=limits.connections,
+        peers=limits.peers,
+        drain_seconds=limits.drain_timeout,
+        clients=tuple(clients.values()),
+    )
+
+
+def dry(setup: Setup, only: str | None = None) -> Setup:
+    """The same webhooks, or one of them, whose calls say `dry_run`."""
+    webhooks = tuple(item for item in setup.webhooks if only is None or item.name == only)
+    return replace(setup, webhooks=webhooks, dry_run=True)
+
+
+def bounds(settings: Settings) -> Bounds:
+    """The limits on one session."""
+    limits = settings.limits
+    return Bounds(
+        message_bytes=limits.message_bytes,
+        recipients=limits.recipients,
+        headers=limits.headers,
+        context_bytes=limits.context_bytes,
+        command_seconds=limits.command_deadline,
+        end_of_message_seconds=limits.end_of_message_deadline,
+    )
+
+
+def client(settings: WebhookSettings, response_bytes: int, budget: MemoryBudget) -> WebhookClient:
+    """The HTTP client of one webhook. Raises ValueError."""
+    tls = settings.tls
+    endpoint = Endpoint(
+        name=settings.name,
+        url=settings.url,
+        retries=settings.retries,
+        secrets=tuple(secret.value for secret in settings.secret_file),
+        headers=tuple((name, header.value) for name, header in settings.headers.items()),
+        ca_file=str(tls.ca_file) if tls.ca_file else None,
+        cert_file=str(tls.cert_file) if tls.cert_file else None,
+        key_file=str(tls.key_file) if tls.key_file else None,
+        uds=str(settings.uds) if settings.uds else None,
+        proxy=settings.proxy,
+        http2=settings.http2,
+        response_bytes=response_bytes,
+    )
+    return WebhookClient(endpoint, version=VERSION, budget=budget)
+
+
+def webhook(settings: WebhookSettings, asker: WebhookClient) -> Webhook:
+    """The policy of one webhook."""
+    return Webhook(
+        name=settings.name,
+        client=asker,
+        events=frozenset(settings.events),
+        headers="message.headers" in settings.include,
+        body="message.body" in settings.include,
+        multipart=settings.format == "multipart",
+        rejected_recipients=settings.rejected_recipients,
+        when=_when(settings.when),
+        timeout_seconds=settings.timeout,
+        timeout_end_of_message_seconds=settings.timeout_end_of_message,
+        on_failure={event: OnFailure(settings.failure_for(event)) for event in Event},
+        on_invalid={event: OnFailure(settings.invalid_for(event)) for event in Event},
+        on_too_large=OnTooLarge(settings.on_too_large),
+        allow=settings.allow,
+    )
+
+
+def _when(settings: WhenSettings) -> When:
+    if settings == WhenSettings():
+        return ALWAYS
+    clients = settings.client
+    return When(
+        client=None if clients is None else tuple(ClientRule(rule.network, rule.negated) for rule in clients),
+        authenticated=settings.authenticated,
+        auth_user=settings.auth_user,
+        from_domain=settings.from_domain,
+        rcpt_domain=settings.rcpt_domain,
+        helo=settings.helo,
+        daemon=settings.daemon,
+        tls=settings.tls,
+    )
+
+
+def _address(spec: ListenSpec, mode: int) -> Address:
+    match spec:
+        case TcpSpec():
+            return TcpAddress(spec.host, spec.port)
+        case UnixSpec():
+            return UnixAddress(spec.path, mode)

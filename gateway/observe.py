@@ -1,0 +1,97 @@
+"""Log lines: one method for each fact, so that lines cannot drift apart.
+
+A line says session, queue id, webhook, event and cause; it never holds what the mail says.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from gateway.contract.words import Action, Event
+from gateway.milter.messages import ReplyCode
+from gateway.policy.rules import Exchange
+from gateway.translate.facts import SessionFacts, TransactionFacts
+from gateway.translate.text import readable
+
+
+class LogObserver:
+    """Writes what happened to the log."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("gateway")
+
+    def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: Exchange) -> None:
+        """Keep no exchange: the log tells decisions and failures."""
+
+    def fell_back(
+        self,
+        session: SessionFacts,
+        transaction: TransactionFacts | None,
+        *,
+        webhook: str,
+        event: Event,
+        cause: str,
+        reason: str,
+        applied: str,
+    ) -> None:
+        """Log that a webhook gave no usable answer and what was done instead."""
+        self._log.warning(
+            "webhook failed",
+            **_where(session, transaction),
+            webhook=webhook,
+            event_name=event.value,
+            cause=cause,
+            reason=reason,
+            applied=str(applied),
+        )
+
+    def warned(self, session: SessionFacts, transaction: TransactionFacts | None, webhook: str, text: str) -> None:
+        """Log a warning: the backend's own, or ours about it."""
+        self._log.warning("webhook warning", **_where(session, transaction), webhook=webhook, text=text)
+
+    def noted(
+        self,
+        session: SessionFacts,
+        transaction: TransactionFacts | None,
+        webhook: str,
+        annotations: Mapping[str, object],
+    ) -> None:
+        """Log what a webhook annotated."""
+        self._log.info("annotations", **_where(session, transaction), webhook=webhook, annotations=dict(annotations))
+
+    def decided(
+        self,
+        session: SessionFacts,
+        transaction: TransactionFacts | None,
+        *,
+        event: Event,
+        action: Action,
+        reply: ReplyCode | None,
+        webhook: str | None,
+        changes: int,
+        held: bool,
+    ) -> None:
+        """Log a final answer."""
+        self._log.info(
+            "decided",
+            **_where(session, transaction),
+            event_name=event.value,
+            action=action.value,
+            reply=_as_told(reply) if reply else None,
+            webhook=webhook,
+            changes=changes,
+            quarantined=held,
+            size=transaction.known_size if transaction else None,
+            recipients=len(transaction.recipients) if transaction else None,
+        )
+
+
+def _as_told(reply: ReplyCode) -> str:
+    """The reply as the SMTP client gets it: the doubling of `%` is the wire's own."""
+    return readable(reply.text.replace(b"%%", b"%"))
+
+
+def _where(session: SessionFacts, transaction: TransactionFacts | None) -> dict[str, Any]:
+    queue_id = transaction.queue_id if transaction else None
+    return {"session": session.id, "queue_id": readable(queue_id) if queue_id else None}

@@ -1,0 +1,346 @@
+"""One SMTP session: facts gathered, webhooks asked in order, one decision for each event.
+
+The first reject, tempfail, discard or disconnect ends an event; where nobody refuses, this module decides between
+CONTINUE, ACCEPT and SKIP, and at the end of the message hands over the net result of all changes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.contract import request as r
+from gateway.contract.words import SESSION_GATES, Action, Event
+from gateway.mail import changes as c
+from gateway.mail.edits import edits
+from gateway.milter import messages as m
+from gateway.milter.constants import MAX_VERSION, Actions, Steps
+from gateway.milter.smtp_reply import reply_code
+from gateway.policy.gathering import Gathering
+from gateway.policy.inquiry import ENDING, Inquiry
+from gateway.policy.member import Member
+from gateway.policy.negotiation import agreement
+from gateway.policy.rules import Observer, Setup
+from gateway.translate.answer import Judgement
+from gateway.translate.facts import Disconnected, SessionFacts, TransactionFacts
+from gateway.translate.render import rejected_by_mta
+from gateway.translate.terms import EVENT_OF
+
+CONTINUE = m.Continue()
+_ACCEPT = m.Accept()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the MTA is told: edits, then one reply."""
+
+    reply: m.Reply
+    edits: Sequence[m.Edit] = ()
+
+
+_GO_ON = Decision(CONTINUE)
+
+
+def _count(made: Sequence[m.Edit]) -> int:
+    """How many changes these are; the chunks of a body are one."""
+    chunks = sum(isinstance(edit, m.ReplaceBody) for edit in made)
+    return len(made) - max(chunks - 1, 0)
+
+
+class Conversation:
+    """One SMTP session on a milter connection."""
+
+    def __init__(self, setup: Setup, observer: Observer) -> None:
+        self._setup = setup
+        self._observer = observer
+        self._facts = Gathering(setup.bounds, setup.new_body)
+        self._members = [Member(webhook) for webhook in setup.webhooks]
+        self._agreement: m.Agreement | None = None
+        self._subscribed = frozenset(Event)
+        """The events at which anybody is asked at all."""
+        self._inquiry = Inquiry(setup, observer, self._facts)
+        self._refused_at_data = False
+        self._asking: Member | None = None
+
+    @property
+    def session(self) -> SessionFacts:
+        """What is known of the session."""
+        return self._facts.session
+
+    @property
+    def transaction(self) -> TransactionFacts | None:
+        """What is known of the open transaction."""
+        return self._facts.transaction
+
+    @property
+    def wants_flush(self) -> bool:
+        """Whether a part of the body waits to be written to disk."""
+        return self._facts.body is not None and self._facts.body.wants_flush
+
+    async def flush(self) -> None:
+        """Write it. Raises OSError."""
+        if self._facts.body is not None:
+            await self._facts.body.flush()
+
+    def lose_body(self, reason: str) -> None:
+        """The body cannot be kept: calls that are to show it fail."""
+        self._facts.lose_body(reason)
+
+    def renew(self) -> "Conversation":
+        """Begin the next SMTP session on the same connection and terms (QUIT_NC)."""
+        fresh = Conversation(self._setup, self._observer)
+        fresh._members = self._members
+        if self._agreement is not None:
+            fresh._adopt(self._agreement)
+        fresh.session.milter_version = self.session.milter_version
+        for member in fresh._members:
+            member.begin_session()
+        return fresh
+
+    # ── what arrives ────────────────────────────────────────────────────────────────────────────────────────
+
+    def note(self, event: object, macros: Mapping[bytes, bytes]) -> bool:
+        """Take an event in. True where somebody is to be asked: then `judge` it, otherwise `settle` it.
+
+        Where `wants_flush` holds afterwards, `flush` comes first.
+        """
+        self._asking = None
+        if isinstance(event, m.Mail):
+            self._begin_transaction()
+        elif isinstance(event, m.Data):
+            self._refused_at_data = False
+        elif isinstance(event, m.Abort):
+            macros = self.session.macros  # those in scope belong to the command that took its place, or are gone
+        self._facts.note(event, macros)
+        if isinstance(event, m.Connect) and self.session.emulated:
+            self._warn_emulated()
+        return self.is_asked(event)
+
+    def _begin_transaction(self) -> None:
+        self._inquiry.begin_transaction()
+        self._refused_at_data = False
+        for member in self._members:
+            member.begin_transaction()
+
+    def end_transaction(self) -> None:
+        """The transaction is over: its context and annotations vanish."""
+        self._facts.end_transaction()
+        self._begin_transaction()
+
+    def is_asked(self, event: object) -> bool:
+        """Whether somebody is to be asked."""
+        name = EVENT_OF[type(event)]
+        if name not in self._subscribed:
+            return False
+        return any(self._is_asked(member, name) for member in self._members)
+
+    def _is_asked(self, member: Member, event: Event) -> bool:
+        if event is Event.NEGOTIATE:
+            return Event.NEGOTIATE in member.webhook.events
+        if not member.wants(event) or not member.webhook.when.holds(event, self.session, self.transaction):
+            return False
+        if event is Event.ABORT:
+            return self.transaction is not None and not self._refused_at_data
+        if event is Event.RCPT:
+            return self._asks_about_recipient(member)
+        if event is Event.HEADER:
+            return not self._facts.current.too_large
+        return True
+
+    def _asks_about_recipient(self, member: Member) -> bool:
+        if self._facts.current.too_many_recipients:
+            return False
+        return member.webhook.rejected_recipients or not rejected_by_mta(self.session)
+
+    def _warn_emulated(self) -> None:
+        for member in self._members:
+            if member.wants(Event.RCPT):
+                self._inquiry.warn(
+                    member,
+                    "mail from the local sendmail command: Postfix cannot refuse it at a recipient; "
+                    "a refusal at rcpt leaves it in the queue, so refuse such mail at end_of_message",
+                )
+
+    # ── negotiation ─────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def asks_about_terms(self) -> bool:
+        """Whether somebody wants to be asked about the MTA's offer: then `negotiate`, otherwise `agree`."""
+        return any(self._is_asked(member, Event.NEGOTIATE) for member in self._members)
+
+    async def negotiate(self, offer: m.Negotiate, deadline: float) -> m.Agreement:
+        """Answer the MTA's offer after asking those who want to be asked."""
+        self.session.milter_version = min(offer.version, MAX_VERSION)
+        for member in self._members:
+            member.agree(offer, None)
+            if self._is_asked(member, Event.NEGOTIATE):
+                member.wishes = (await self._inquiry.put(member, offer, (), deadline)).wants or member.wishes
+        return self.agree(offer)
+
+    def agree(self, offer: m.Negotiate) -> m.Agreement:
+        """Answer the MTA's offer with what all webhooks together need."""
+        self.session.milter_version = min(offer.version, MAX_VERSION)
+        for member in self._members:
+            self._settle_terms(member, offer)
+        macros = [self._setup.macros, *(member.wishes.macros or {} for member in self._members)]
+        agreed = agreement(offer, self._members, macros)
+        self._adopt(agreed)
+        return agreed
+
+    def _adopt(self, agreed: m.Agreement) -> None:
+        self._agreement = agreed
+        self._subscribed = frozenset().union(*(member.events for member in self._members))
+        self._facts.agreed(agreed.steps)
+        self._inquiry.may_quarantine = bool(agreed.actions & Actions.QUARANTINE)
+
+    def _settle_terms(self, member: Member, offer: m.Negotiate) -> None:
+        member.agree(offer, member.wishes)
+        if member.missing:
+            reason = f"it requires {', '.join(member.missing)}, which is not offered here"
+            self._inquiry.warn(member, f"{reason} (by the MTA, `events` or `allow`): every call will fail")
+
+    # ── decisions ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def judge(self, event: object, deadline: float) -> Decision:
+        """Ask the webhooks in order; `deadline` on the loop's clock holds for all of them together."""
+        name = EVENT_OF[type(event)]
+        previous: list[r.Previous] = []
+        accepted = False
+        for member in self._members:
+            if not self._is_asked(member, name):
+                continue
+            self._asking = member
+            judgement = await self._inquiry.put(member, event, tuple(previous), deadline)
+            if judgement.action in ENDING and not self._is_verdict_ignored(name):
+                return self._end(name, judgement, member)
+            accepted = accepted or judgement.action is Action.ACCEPT
+            previous.append(r.Previous(member.webhook.name, judgement.action, dict(member.annotations)))
+        return self.settle(event, accepted=accepted)
+
+    def _is_verdict_ignored(self, event: Event) -> bool:
+        return event is Event.RCPT and rejected_by_mta(self.session)
+
+    def settle(self, event: object, *, accepted: bool = False) -> Decision:
+        """Decide where nobody refused; `accepted`: somebody answered "accept" just now."""
+        name = EVENT_OF[type(event)]
+        if name is Event.RCPT and self.transaction is not None:
+            return self._settle_recipient(accepted=accepted)
+        if name is Event.END_OF_MESSAGE:
+            return self._settle_message()
+        if name is Event.ABORT:
+            self.end_transaction()
+        return self._go_on(name, accepted=accepted)
+
+    def _settle_recipient(self, *, accepted: bool) -> Decision:
+        transaction = self._facts.current
+        if transaction.too_many_recipients:
+            # where the MTA does not wait for an answer here, the whole message is refused at its end
+            unanswered = self._agreement is not None and self._agreement.steps & Steps.NR_RCPT
+            transaction.too_many_recipients = bool(unanswered)
+            return Decision(self._too_many())
+        if rejected_by_mta(self.session):
+            self._drop_recipient()
+        return self._go_on(Event.RCPT, accepted=accepted)
+
+    def _go_on(self, event: Event, *, accepted: bool) -> Decision:
+        """CONTINUE; ACCEPT or SKIP where nobody needs more."""
+        if accepted and self._nobody_wants_more(event):
+            if event not in SESSION_GATES:
+                self._decided(event, Action.ACCEPT, None, None)
+                self.end_transaction()
+            return Decision(_ACCEPT)
+        if event is Event.BODY and self._may_skip_body():
+            self._facts.current.body_cut = True
+            return Decision(m.Skip())
+        return _GO_ON
+
+    def _may_skip_body(self) -> bool:
+        """Whether the rest of the body is of use to nobody, and the MTA understands SKIP."""
+        agreed = self._agreement is not None and bool(self._agreement.steps & Steps.SKIP)
+        return agreed and not any(member.needs_body() for member in self._members)
+
+    def _nobody_wants_more(self, event: Event) -> bool:
+        if any(member.wants_more(event) for member in self._members):
+            return False
+        return not self._inquiry.holds_something
+
+    def _settle_message(self) -> Decision:
+        transaction = self._facts.current
+        if transaction.too_many_recipients:
+            reply = self._too_many()
+            self._decided(Event.END_OF_MESSAGE, Action.TEMPFAIL, reply, None)
+            self.end_transaction()
+            return Decision(reply)
+        self._inquiry.apply_held()
+        if self._inquiry.session_hold is not None:
+            self._facts.draft().apply([c.Hold(self._inquiry.session_hold)], ())
+        made: Sequence[m.Edit] = ()
+        if transaction.draft is not None:
+            made = edits(transaction.draft, leading_space=self._facts.leading_space)
+        held = transaction.draft is not None and transaction.draft.hold is not None
+        self._decided(Event.END_OF_MESSAGE, Action.ACCEPT, None, None, changes=_count(made), held=held)
+        self.end_transaction()
+        return Decision(_ACCEPT, made)
+
+    def _end(self, event: Event, judgement: Judgement, member: Member) -> Decision:
+        """A refusal or a discard."""
+        reply: m.Reply = m.Discard() if judgement.reply is None else judgement.reply
+        self._decided(event, judgement.action, judgement.reply, member.webhook.name)
+        if event is Event.RCPT and judgement.action is not Action.DISCARD:
+            self._drop_recipient()
+        elif event is Event.DATA and judgement.action is not Action.DISCARD:
+            self._refused_at_data = True  # the client may try DATA again: what was held before stays until the abort
+            self._inquiry.drop_changes_of_data()
+        elif event not in (Event.UNKNOWN, *SESSION_GATES):
+            self.end_transaction()
+        return Decision(reply)
+
+    def _too_many(self) -> m.ReplyCode:
+        """RFC 5321 §4.5.3.1.10."""
+        return reply_code(452, "4.5.3", [f"Too many recipients (session {self.session.id})"])
+
+    def _drop_recipient(self) -> None:
+        """The recipient in question is refused: it leaves the envelope, and its changes fall with it."""
+        transaction = self._facts.current
+        transaction.recipients.pop()
+        self._inquiry.drop_changes_of_recipient(transaction.rcpt_events)
+
+    def _decided(
+        self,
+        event: Event,
+        action: Action,
+        reply: m.ReplyCode | None,
+        webhook: str | None,
+        *,
+        changes: int = 0,
+        held: bool = False,
+    ) -> None:
+        self._observer.decided(
+            self.session,
+            self.transaction,
+            event=event,
+            action=action,
+            reply=reply,
+            webhook=webhook,
+            changes=changes,
+            held=held,
+        )
+
+    def give_up(self, event: object) -> Decision:
+        """The gateway stops: what applies for the webhook under way and for those not reached."""
+        name = EVENT_OF[type(event)]
+        reached = 0 if self._asking is None else self._members.index(self._asking)
+        for member in self._members[reached:]:
+            if not self._is_asked(member, name):
+                continue
+            judgement = self._inquiry.apply_policy(
+                member, name, member.webhook.on_failure, "shutdown", "the gateway stops"
+            )
+            if judgement.action in ENDING:
+                return self._end(name, judgement, member)
+        return self.settle(event)
+
+    async def report(self, event: m.Abort | Disconnected, deadline: float) -> None:
+        """Tell those who want to know of an end; there is nothing to answer to the MTA."""
+        if self.note(event, self.session.macros):
+            await self.judge(event, deadline)
+        else:
+            self.settle(event)

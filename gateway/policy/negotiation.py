@@ -1,0 +1,141 @@
+"""What to agree on with the MTA, so that it sends what is needed and waits only where it must.
+
+What nobody subscribes is negotiated away (NO_*); what is only gathered, since later requests show it, is taken without
+replies (NR_*). A macro list replaces the MTA's own and the administrator's, hence the union of everybody's defaults.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+
+from gateway.contract.words import Event, Op
+from gateway.milter import messages as m
+from gateway.milter.constants import MAX_VERSION, Actions, MacroStage, Steps
+from gateway.milter.macros import POSTFIX_DEFAULTS, SENDMAIL_DEFAULTS
+from gateway.policy.member import Member
+from gateway.policy.rules import OnFailure
+from gateway.translate.terms import actions_for
+
+_CONTENT = frozenset((Event.HEADER, Event.END_OF_HEADERS, Event.BODY, Event.END_OF_MESSAGE))
+_AFTER_RCPT = _CONTENT | {Event.DATA, Event.ABORT, Event.UNKNOWN}
+_AFTER_MAIL = _AFTER_RCPT | {Event.RCPT, Event.DISCONNECT}
+_AFTER_HELO = _AFTER_MAIL | {Event.MAIL}
+_AFTER_CONNECT = _AFTER_HELO | {Event.HELO}
+_HEADER_EDITS = frozenset((Op.SET_HEADER, Op.CHANGE_HEADER, Op.DELETE_HEADER, Op.REPLACE_MESSAGE))
+
+MACRO_LIMIT = 50
+"""Names that Sendmail takes for one stage."""
+
+_CONTRACT_MACROS: Mapping[MacroStage, tuple[str, ...]] = {
+    MacroStage.CONNECT: (
+        "v",
+        "{daemon_addr}",
+        "{daemon_port}",
+        "{client_addr}",
+        "{client_name}",
+        "{client_port}",
+        "{client_ptr}",
+    ),
+    MacroStage.DATA: ("i",),
+    MacroStage.END_OF_HEADERS: ("i",),
+    MacroStage.END_OF_MESSAGE: ("i",),
+}
+_STAGES: Mapping[str, MacroStage] = {
+    "connect": MacroStage.CONNECT,
+    "helo": MacroStage.HELO,
+    "mail": MacroStage.MAIL,
+    "rcpt": MacroStage.RCPT,
+    "data": MacroStage.DATA,
+    "end_of_headers": MacroStage.END_OF_HEADERS,
+    "end_of_message": MacroStage.END_OF_MESSAGE,
+}
+
+_Gathered = Callable[[Sequence[Member], frozenset[Event]], bool]
+
+
+def _gathered_for(events: frozenset[Event]) -> _Gathered:
+    return lambda _, subscribed: bool(subscribed & events)
+
+
+def _headers_gathered(members: Sequence[Member], _: frozenset[Event]) -> bool:
+    """Somebody is shown the header, or was allowed by name to edit it, which needs the numbers of the fields."""
+    return any(_shown_headers(member) or (member.explicit_ops & member.ops & _HEADER_EDITS) for member in members)
+
+
+def _shown_headers(member: Member) -> bool:
+    webhook = member.webhook
+    at_end = bool(member.events & {Event.BODY, Event.END_OF_MESSAGE}) and (webhook.headers or webhook.multipart)
+    return at_end or Event.END_OF_HEADERS in member.events
+
+
+def _body_gathered(members: Sequence[Member], _: frozenset[Event]) -> bool:
+    return any(member.shows_body and Event.END_OF_MESSAGE in member.events for member in members)
+
+
+def _never(*_: object) -> bool:
+    return False
+
+
+_STEPS: tuple[tuple[Event, _Gathered, Steps, Steps], ...] = (
+    (Event.CONNECT, _gathered_for(_AFTER_CONNECT), Steps.NR_CONNECT, Steps.NO_CONNECT),
+    (Event.HELO, _gathered_for(_AFTER_HELO), Steps.NR_HELO, Steps.NO_HELO),
+    (Event.MAIL, _gathered_for(_AFTER_MAIL), Steps.NR_MAIL, Steps.NO_MAIL),
+    (Event.RCPT, _gathered_for(_AFTER_RCPT), Steps.NR_RCPT, Steps.NO_RCPT),
+    (Event.DATA, _never, Steps.NR_DATA, Steps.NO_DATA),
+    (Event.HEADER, _headers_gathered, Steps.NR_HEADER, Steps.NO_HEADERS),
+    (Event.END_OF_HEADERS, _never, Steps.NR_END_OF_HEADERS, Steps.NO_END_OF_HEADERS),
+    (Event.BODY, _body_gathered, Steps.NR_BODY, Steps.NO_BODY),
+    (Event.UNKNOWN, _never, Steps.NR_UNKNOWN, Steps.NO_UNKNOWN),
+)
+"""For each event: whether it is needed although nobody subscribes it, the flags for unanswered and for without."""
+
+
+def agreement(
+    offer: m.Negotiate, members: Sequence[Member], macros: Iterable[Mapping[str, Sequence[str] | None]]
+) -> m.Agreement:
+    """Answer the MTA's offer, never with more than it offered. `macros`: names to ask for beside our own, by stage."""
+    version = min(MAX_VERSION, offer.version)
+    actions = (_actions(members) | Actions.SET_MACRO_LISTS) & offer.actions
+    lists = macro_lists(macros) if actions & Actions.SET_MACRO_LISTS else ()
+    return m.Agreement(version, actions, _steps(members) & offer.steps, lists)
+
+
+def _actions(members: Sequence[Member]) -> Actions:
+    wanted = actions_for(chain.from_iterable(member.ops for member in members))
+    policies = chain.from_iterable(
+        (*member.webhook.on_failure.values(), *member.webhook.on_invalid.values()) for member in members
+    )
+    return wanted | Actions.QUARANTINE if OnFailure.QUARANTINE in policies else wanted
+
+
+def _steps(members: Sequence[Member]) -> Steps:
+    subscribed = frozenset(chain.from_iterable(member.events for member in members))
+    answered = subscribed | {Event.MAIL} if Event.ABORT in subscribed else subscribed
+    steps = Steps.LEADING_SPACE
+    for event, gathered, unanswered, left_out in _STEPS:
+        if event not in answered:
+            steps |= unanswered if gathered(members, subscribed) else left_out
+    if Event.BODY in subscribed:
+        steps |= Steps.SKIP
+    if any(member.webhook.rejected_recipients and Event.RCPT in member.events for member in members):
+        steps |= Steps.REJECTED_RECIPIENTS
+    return steps
+
+
+def macro_lists(
+    macros: Iterable[Mapping[str, Sequence[str] | None]],
+) -> tuple[tuple[MacroStage, tuple[bytes, ...]], ...]:
+    """One list for each stage, at most MACRO_LIMIT names each."""
+    names: dict[MacroStage, dict[str, None]] = {stage: {} for stage in MacroStage}
+    for defaults in (SENDMAIL_DEFAULTS, POSTFIX_DEFAULTS, _CONTRACT_MACROS):
+        for stage, listed in defaults.items():
+            names[stage].update(dict.fromkeys(listed))
+    for wanted in macros:
+        for word, further in wanted.items():
+            names[_STAGES[word]].update(dict.fromkeys(_spelled(name) for name in further or ()))
+    return tuple((stage, tuple(name.encode() for name in [*known][:MACRO_LIMIT])) for stage, known in names.items())
+
+
+def _spelled(name: str) -> str:
+    """Names of one letter travel bare, longer ones in braces; one without is unknown to Sendmail."""
+    bare = name.strip("{}")
+    return bare if len(bare) == 1 else "{" + bare + "}"

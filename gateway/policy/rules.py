@@ -1,0 +1,162 @@
+"""The settings of one webhook as the policy needs them, and the seams to its neighbours."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from gateway.contract.words import Action, Event
+from gateway.milter.messages import ReplyCode
+from gateway.policy.when import ALWAYS, When
+from gateway.translate.facts import MailBody, SessionFacts, TransactionFacts
+from gateway.webhook import Answer, Call
+
+
+class OnFailure(StrEnum):
+    """What applies where a webhook gives no usable answer."""
+
+    TEMPFAIL = "tempfail"
+    CONTINUE = "continue"
+    REJECT = "reject"
+    QUARANTINE = "quarantine"
+
+
+class OnTooLarge(StrEnum):
+    """What applies where a message is over `message_bytes`."""
+
+    TEMPFAIL = "tempfail"
+    CONTINUE = "continue"
+    TRUNCATE = "truncate"
+    HEADERS = "headers"
+
+
+class Asker(Protocol):
+    """The webhook client. Raises WebhookError and nothing else."""
+
+    async def call(self, call: Call) -> Answer:
+        """Ask the backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One webhook. Times in seconds, sizes in bytes; `allow` None allows everything."""
+
+    name: str
+    client: Asker
+    events: frozenset[Event] = frozenset(Event)
+    headers: bool = True
+    body: bool = True
+    multipart: bool = False
+    rejected_recipients: bool = False
+    when: When = ALWAYS
+    timeout_seconds: float = 8.0
+    timeout_end_of_message_seconds: float = 120.0
+    on_failure: Mapping[Event, OnFailure] = field(default_factory=dict)
+    on_invalid: Mapping[Event, OnFailure] = field(default_factory=dict)
+    on_too_large: OnTooLarge = OnTooLarge.TEMPFAIL
+    allow: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limits on what one session may hold."""
+
+    message_bytes: int = 50 * 1024 * 1024
+    recipients: int = 10_000
+    headers: int = 10_000
+    context_bytes: int = 64 * 1024
+    command_seconds: float = 9.0
+    end_of_message_seconds: float = 240.0
+
+
+class StoredBody(MailBody, Protocol):
+    """A body that is still arriving."""
+
+    def append(self, chunk: bytes) -> None:
+        """Take a chunk."""
+
+    @property
+    def wants_flush(self) -> bool:
+        """Whether `flush` should run before the next chunk is taken."""
+
+    async def flush(self) -> None:
+        """Write to disk what waits for it. Raises OSError."""
+
+    def close(self) -> None:
+        """Forget the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One event put to one webhook: what was asked and what came of it."""
+
+    webhook: str
+    event: Event
+    call_id: str
+    request: bytes | None
+    """None where the body was streamed."""
+    status: int | None
+    response: bytes
+    action: str
+    failure: str | None
+    attempts: int
+    elapsed_ms: float
+
+
+class Observer(Protocol):
+    """Who is told what happened; one method for each fact."""
+
+    def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: Exchange) -> None:
+        """A webhook was asked and has answered, or has failed."""
+
+    def fell_back(
+        self,
+        session: SessionFacts,
+        transaction: TransactionFacts | None,
+        *,
+        webhook: str,
+        event: Event,
+        cause: str,
+        reason: str,
+        applied: str,
+    ) -> None:
+        """A webhook gave no usable answer, and `applied` was applied."""
+
+    def warned(self, session: SessionFacts, transaction: TransactionFacts | None, webhook: str, text: str) -> None:
+        """Something that an operator should know."""
+
+    def noted(
+        self,
+        session: SessionFacts,
+        transaction: TransactionFacts | None,
+        webhook: str,
+        annotations: Mapping[str, object],
+    ) -> None:
+        """A webhook annotated the transaction, or the session before it."""
+
+    def decided(
+        self,
+        session: SessionFacts,
+        transaction: TransactionFacts | None,
+        *,
+        event: Event,
+        action: Action,
+        reply: ReplyCode | None,
+        webhook: str | None,
+        changes: int,
+        held: bool,
+    ) -> None:
+        """The transaction, or an earlier event, got its final answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Everything a conversation needs: the webhooks in order, bounds, macros to ask for beside our own."""
+
+    webhooks: tuple[Webhook, ...]
+    bounds: Bounds
+    new_body: Callable[[], StoredBody]
+    release: Callable[[int], None] = lambda _: None
+    """Gives bytes of the memory budget back that an answer took."""
+    macros: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dry_run: bool = False

@@ -1,0 +1,146 @@
+"""Bodies in memory and on disk, and the budget that all of them share.
+
+A body stays in memory up to `spool_above`, or less where the budget is used up; beyond, it lies in a temporary file
+without a name, which vanishes with the process. Files are written and read in threads, never on the event loop.
+"""
+
+import asyncio
+import codecs
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from io import FileIO
+from pathlib import Path
+
+FLUSH_BYTES = 256 * 1024
+"""What may wait in memory for the disk, and what is read from it at once."""
+
+
+class MemoryBudget:
+    """Bytes that all buffered mail and all answers of this process may take together."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def reserve(self, size: int, /) -> bool:
+        """Take `size` bytes; False where there is no room."""
+        if self.used + size > self.limit:
+            return False
+        self.used += size
+        return True
+
+    def release(self, size: int, /) -> None:
+        """Give `size` bytes back."""
+        self.used -= size
+
+
+class Spool:
+    """One body: filled by `append`, read by `in_memory` or `chunks`, forgotten by `close`."""
+
+    def __init__(self, budget: MemoryBudget, spool_above: int, directory: str | None = None) -> None:
+        self.size = 0
+        self._budget = budget
+        self._spool_above = spool_above
+        self._directory = directory
+        self._chunks: list[bytes] = []
+        self._reserved = 0
+        self._file: FileIO | None = None
+        self._writing: asyncio.Future[None] | None = None
+        self._on_disk = False
+        self._waiting = 0
+        self._checker = codecs.getincrementaldecoder("utf-8")()
+        self._text = True
+
+    def append(self, chunk: bytes) -> None:
+        """Take a chunk; where `wants_flush` then holds, `flush` is to run before the next one."""
+        self.size += len(chunk)
+        self._chunks.append(chunk)
+        self._check_text(chunk)
+        if not self._on_disk and self.size <= self._spool_above and self._budget.reserve(len(chunk)):
+            self._reserved += len(chunk)
+            return
+        if not self._on_disk:
+            self._on_disk = True
+            self._waiting = self.size
+        else:
+            self._waiting += len(chunk)
+
+    def _check_text(self, chunk: bytes) -> None:
+        if not self._text:
+            return
+        try:
+            self._checker.decode(chunk)
+        except UnicodeDecodeError:
+            self._text = False
+        else:
+            self._text = b"\0" not in chunk
+
+    @property
+    def is_text(self) -> bool:
+        """Valid UTF-8 without NUL."""
+        return self._text and not self._checker.getstate()[0]
+
+    @property
+    def wants_flush(self) -> bool:
+        """Whether enough waits for the disk."""
+        return self._waiting >= FLUSH_BYTES
+
+    async def flush(self) -> None:
+        """Write what waits for the disk. Raises OSError."""
+        if self._waiting:
+            chunks, self._chunks = self._chunks, []
+            self._waiting = 0
+            self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, chunks))
+            await asyncio.shield(self._writing)
+            self._release()
+
+    def _write(self, chunks: list[bytes]) -> None:
+        if self._file is None:
+            descriptor, path = tempfile.mkstemp(prefix="milter-gateway-", dir=self._directory)
+            Path(path).unlink()
+            self._file = FileIO(descriptor, "r+")
+        rest = memoryview(b"".join(chunks))
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def in_memory(self) -> bytes | None:
+        """The whole body, or None where it is on disk."""
+        if self._on_disk:
+            return None
+        if len(self._chunks) > 1:
+            self._chunks = [b"".join(self._chunks)]
+        return self._chunks[0] if self._chunks else b""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body from its beginning. Raises OSError."""
+        await self.flush()
+        if self._file is None:
+            yield self.in_memory() or b""
+            return
+        offset = 0
+        while offset < self.size:
+            chunk = await asyncio.to_thread(os.pread, self._file.fileno(), FLUSH_BYTES, offset)
+            if not chunk:
+                raise OSError(f"the spooled message ends after {offset} of {self.size} bytes")
+            offset += len(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        """Forget the body."""
+        self._release()
+        self._chunks = []
+        if self._writing is not None and not self._writing.done():
+            self._writing.add_done_callback(self._close_file)  # a cancelled flush: its thread still has the file
+        else:
+            self._close_file()
+
+    def _close_file(self, written: "asyncio.Future[None] | None" = None) -> None:
+        if written is not None and not written.cancelled():
+            written.exception()  # nobody waits for it any more
+        if self._file is not None:
+            self._file.close()
+
+    def _release(self) -> None:
+        self._budget.release(self._reserved)
+        self._reserved = 0

@@ -1,0 +1,117 @@
+"""The bytes of a request, also where its message is too large for memory.
+
+A body on disk is put into the JSON piece by piece: as text it is escaped, otherwise base64 in pieces of three bytes.
+The length is measured in a pass of its own, since backends in plain shell or Python's http.server need Content-Length.
+"""
+
+import codecs
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+
+from gateway.contract.request import Request
+from gateway.mail.fields import Field, header_bytes
+from gateway.translate.facts import MailBody
+from gateway.translate.render import STREAMED, Shown, encode
+from gateway.translate.text import to_base64
+
+Body = bytes | MailBody
+
+
+class JsonStream:
+    """A JSON request with the body in its middle; `size` is known after `measure`."""
+
+    def __init__(self, head: bytes, body: MailBody, tail: bytes) -> None:
+        self.size = 0
+        self._head = head
+        self._body = body
+        self._tail = tail
+
+    async def measure(self) -> None:
+        """Count the bytes, in one pass over the body."""
+        self.size = 0
+        async for piece in self.chunks():
+            self.size += len(piece)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the request from its beginning."""
+        yield self._head
+        pieces = self._text() if self._body.is_text else self._base64()
+        async for piece in pieces:
+            yield piece
+        yield self._tail
+
+    async def _text(self) -> AsyncIterator[bytes]:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        yield b'{"text":"'
+        async for chunk in self._body.chunks():
+            yield msgspec.json.encode(decoder.decode(chunk))[1:-1]
+        yield b'"}'
+
+    async def _base64(self) -> AsyncIterator[bytes]:
+        rest = b""
+        yield b'{"base64":"'
+        async for chunk in self._body.chunks():
+            data = rest + chunk
+            whole = len(data) - len(data) % 3
+            rest = data[whole:]
+            yield to_base64(data[:whole]).encode()
+        yield to_base64(rest).encode() + b'"}'
+
+
+class MultipartStream:
+    """A multipart request whose message part is sent as it lies on disk."""
+
+    def __init__(self, head: bytes, body: MailBody, tail: bytes) -> None:
+        self.size = len(head) + body.size + len(tail)
+        self._head = head
+        self._body = body
+        self._tail = tail
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the request from its beginning."""
+        yield self._head
+        async for chunk in self._body.chunks():
+            yield chunk
+        yield self._tail
+
+
+async def json_stream(request: Request, body: MailBody) -> JsonStream:
+    """The request as JSON, with its body from disk. Raises OSError."""
+    head, _, tail = encode(request).partition(bytes(STREAMED))
+    stream = JsonStream(head, body, tail)
+    await stream.measure()
+    return stream
+
+
+def multipart(shown: Shown, boundary: str) -> tuple[str, bytes | MultipartStream]:
+    """Content type and bytes of `multipart/form-data`: parts `event` (JSON) and `message` (raw, RFC 7578, RFC 5322)."""
+    head = b"".join(
+        (
+            _part(boundary, "event", "application/json"),
+            encode(shown.request),
+            b"\r\n",
+            _part(boundary, "message", "message/rfc822", filename="message.eml"),
+            header_bytes(_fields(shown)),
+        )
+    )
+    tail = f"\r\n--{boundary}--\r\n".encode()
+    content_type = f"multipart/form-data; boundary={boundary}"
+    body = shown.body if shown.body is not None else b""
+    if isinstance(body, bytes):
+        return content_type, head + body + tail
+    raw = body.in_memory()
+    return content_type, MultipartStream(head, body, tail) if raw is None else head + raw + tail
+
+
+def _fields(shown: Shown) -> Sequence[Field]:
+    return shown.fields or ()
+
+
+def _part(boundary: str, name: str, content_type: str, *, filename: str | None = None) -> bytes:
+    attachment = f'; filename="{filename}"' if filename else ""
+    return (
+        f"--{boundary}\r\n"
+        f'content-disposition: form-data; name="{name}"{attachment}\r\n'
+        f"content-type: {content_type}\r\n\r\n"
+    ).encode()

@@ -1,0 +1,63 @@
+"""Bytes to text with a lossless sibling, and back."""
+
+import binascii
+from collections.abc import Mapping
+
+from msgspec import UNSET
+
+from gateway.contract.request import Base64
+
+
+def readable(raw: bytes) -> str:
+    """UTF-8, with U+FFFD where it is not."""
+    return raw.decode("utf-8", "replace")
+
+
+def exact(raw: bytes) -> Base64:
+    """The sibling: the bytes in base64 where `raw` is not UTF-8, absent otherwise."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return to_base64(raw)
+    return UNSET
+
+
+def both(raw: bytes) -> tuple[str, Base64]:
+    """Text and sibling in one go."""
+    try:
+        return raw.decode(), UNSET
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace"), to_base64(raw)
+
+
+def to_base64(raw: bytes) -> str:
+    """Base64 without line breaks (RFC 4648 §4)."""
+    return binascii.b2a_base64(raw, newline=False).decode("ascii")
+
+
+def from_base64(text: str) -> bytes:
+    """Strict base64. Raises ValueError."""
+    return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+
+
+def is_text(raw: bytes) -> bool:
+    """Whether a body is sent as text: valid UTF-8 without NUL."""
+    if b"\0" in raw:
+        return False
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def macro_texts(macros: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Macros for JSON: names of one letter bare, longer ones in braces; `NAME_base64` where a value is not UTF-8."""
+    texts: dict[str, str] = {}
+    for name, value in macros.items():
+        key = readable(name)
+        key = key if len(key) == 1 else "{" + key + "}"
+        texts[key], sibling = both(value)
+        if isinstance(sibling, str):
+            texts[key + "_base64"] = sibling
+    return texts
