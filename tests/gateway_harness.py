@@ -11,8 +11,10 @@ travel through sockets. Every wait has a deadline.
 """
 
 import asyncio
+import functools
 import inspect
 import json
+import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -275,11 +277,17 @@ def _encode(answer: Answer) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + (b"" if answer.status == 204 else answer.body)
 
 
-async def refused_url() -> str:
-    """A URL on which nobody listens."""
-    backend = await Backend().start()
-    await backend.stop()
-    return backend.url
+@functools.cache
+def _held_port() -> socket.socket:
+    """A socket that is bound and never listens: connections are refused, and nobody else gets the port."""
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
+def refused_url() -> str:
+    """A URL on which nobody listens, for as long as the tests run."""
+    return f"http://127.0.0.1:{_held_port().getsockname()[1]}/milter"
 
 
 # ── the gateway ────────────────────────────────────────────────────────────────────────────────────────────────────

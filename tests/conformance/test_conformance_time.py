@@ -105,7 +105,7 @@ async def test_no_progress_goes_out_between_the_chunks_of_a_body(backend: Backen
 async def test_a_backend_that_is_down_is_replaced_by_policy_at_each_event() -> None:
     webhook = {"on_failure": {"default": "tempfail", "mail": "continue", "end_of_message": "reject"}, "retries": 0}
     webhook["events"] = ["rcpt", "mail", "end_of_message"]
-    async with gateway(await refused_url(), webhook=webhook) as gw, gw.peer() as mta:
+    async with gateway(refused_url(), webhook=webhook) as gw, gw.peer() as mta:
         await mta.negotiate(steps=0)
         await mta.exchange(CON, HEL, MAI)
         await mta.send(RCP)

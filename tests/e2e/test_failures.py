@@ -1,6 +1,7 @@
 """What happens when a part is missing, slow or ended: the backend, the gateway, the time."""
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from .mails import mail, without_received
 from .mta import Mta
 from .sink import Sink
 from .smtp_client import SmtpClient
-from .support import free_port, wait_until
+from .support import HOST, wait_until
 
 Connect = Callable[[Mta], SmtpClient]
 END = {"events": ["end_of_message"]}
@@ -33,9 +34,11 @@ TOLD = {
 
 
 @pytest.fixture(scope="module")
-def nobody() -> str:
-    """A URL where nobody listens."""
-    return f"http://127.0.0.1:{free_port()}/"
+def nobody() -> Iterator[str]:
+    """A URL where nobody listens: its port is held, so that nobody else gets it."""
+    with socket.socket() as held:
+        held.bind((HOST, 0))
+        yield f"http://{HOST}:{held.getsockname()[1]}/"
 
 
 @pytest.fixture

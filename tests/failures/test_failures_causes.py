@@ -156,7 +156,7 @@ async def test_a_huge_answer_is_invalid_and_found_while_reading(behaviour: Behav
 
 
 async def test_a_refused_connection() -> None:
-    async with between(await refused_url()) as talk:
+    async with between(refused_url()) as talk:
         await talk.mta.pass_on(CON, HEL)
         assert (await talk.mta.say(MAI))[0].startswith(b"y451 4.7.1 ")
         assert [line["cause"] for line in talk.failures()] == ["connect"]

@@ -114,13 +114,13 @@ async def test_a_failed_report_changes_nothing(event: str) -> None:
 
 
 async def test_a_failing_webhook_does_not_keep_the_next_from_being_asked_where_it_is_let_pass() -> None:
-    async with between(await refused_url(), {}, on_failure="continue") as talk:
+    async with between(refused_url(), {}, on_failure="continue") as talk:
         await talk.mta.pass_on(CON, HEL, MAI)
         assert talk.backend.only("mail")["previous"] == [{"webhook": "bad", "action": "continue", "annotations": {}}]
 
 
 async def test_a_failing_webhook_ends_the_event_where_it_refuses() -> None:
-    async with between(await refused_url(), {}) as talk:
+    async with between(refused_url(), {}) as talk:
         await talk.mta.pass_on(CON, HEL)
         await talk.mta.say(MAI)
         assert "mail" not in talk.backend.events
