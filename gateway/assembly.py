@@ -6,7 +6,8 @@ from gateway.config import ListenSpec, Settings, TcpSpec, UnixSpec
 from gateway.config import Webhook as WebhookSettings
 from gateway.config import When as WhenSettings
 from gateway.contract.words import Event
-from gateway.policy.rules import Bounds, OnFailure, OnTooLarge, Setup, Webhook
+from gateway.policy.rules import Bounds, OnFailure, OnTooLarge, Webhook
+from gateway.policy.setup import Setup
 from gateway.policy.when import ALWAYS, ClientRule, When
 from gateway.server.connection import Timing
 from gateway.server.service import Address, Generation, TcpAddress, UnixAddress

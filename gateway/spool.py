@@ -86,6 +86,11 @@ class Spool:
         """Whether enough waits for the disk."""
         return self._waiting >= FLUSH_BYTES
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether anything waits for the disk."""
+        return self._waiting > 0
+
     async def flush(self) -> None:
         """Write what waits for the disk. Raises OSError."""
         if self._waiting:

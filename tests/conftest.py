@@ -4,6 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from gateway_harness import Backend
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from gateway_harness import CON, DAT, EOH, EOM, HEL, MAI, OK, QUI, RCP, Agreed, 
 from gateway_harness import gateway as run_gateway
 
 from gateway.contract.schema import request_schema
-from gateway.policy.rules import Setup
+from gateway.policy.setup import Setup
 
 VALIDATOR = jsonschema.Draft202012Validator(
     request_schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER

@@ -13,7 +13,8 @@ from gateway.mta.player import Played, Player, PlayError, Timeouts
 from gateway.mta.report import report
 from gateway.observe import LogObserver
 from gateway.policy.conversation import Conversation
-from gateway.policy.rules import Bounds, Exchange, Setup
+from gateway.policy.rules import Bounds, Exchange
+from gateway.policy.setup import Setup
 from gateway.server.connection import Connection, Timing
 from gateway.translate.facts import SessionFacts, TransactionFacts
 

@@ -13,7 +13,9 @@ from gateway.config import Settings
 from gateway.contract.words import Event
 from gateway.policy.ask import Asked, Question, ask
 from gateway.policy.member import Member
-from gateway.policy.rules import Bounds, Setup, Webhook
+from gateway.policy.member_terms import NO_WISHES, terms_for
+from gateway.policy.rules import Bounds, Webhook
+from gateway.policy.setup import Setup
 from gateway.translate.answer import Judgement
 
 
@@ -47,11 +49,12 @@ def _first_event(webhook: Webhook) -> Event:
 
 
 async def _ask(webhook: Webhook, setup: Setup) -> Asked:
-    told = scene(_first_event(webhook))
+    event = _first_event(webhook)
+    told = scene(event)
     member = Member(webhook)
-    member.agree(OFFER, None)
-    deadline = asyncio.get_running_loop().time() + _seconds(_first_event(webhook), setup.bounds)
-    question = Question(told.event, member, told.session, told.transaction, (), deadline, setup.dry_run)
+    member.terms = terms_for(webhook, OFFER, NO_WISHES)
+    deadline = asyncio.get_running_loop().time() + _seconds(event, setup.bounds)
+    question = Question(told.event, event, member, told.session, told.transaction, (), deadline, setup.dry_run)
     asked = await ask(question, setup.bounds)
     setup.release(asked.reserved)
     return asked

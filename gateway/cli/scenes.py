@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from gateway.contract.words import Event, Op
 from gateway.milter import messages as m
 from gateway.milter.constants import MAX_VERSION, Actions, Steps
-from gateway.policy.ask import new_id
+from gateway.policy.ask import new_id, utc_now
 from gateway.policy.gathering import Gathering
 from gateway.policy.rules import Bounds
 from gateway.spool import MemoryBudget, Spool
@@ -110,6 +109,5 @@ def sample_request(event: Event) -> bytes:
     """The JSON of an event as a webhook would get it."""
     told = scene(event)
     audience = Audience("webhook", events=WIRE_EVENTS, changes=tuple(Op))
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    occasion = Occasion(new_id(), now, dry_run=True)
+    occasion = Occasion(new_id(), utc_now(), dry_run=True)
     return encode(render(told.event, told.session, told.transaction, audience, occasion).request)

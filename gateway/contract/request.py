@@ -21,8 +21,8 @@ class Mta(Struct, frozen=True):
     address: str | None
     port: int | None
     milter_version: int | None
-    events: list[str]
-    changes: list[str]
+    events: tuple[str, ...]
+    changes: tuple[str, ...]
 
 
 class Client(Struct, frozen=True):
@@ -139,7 +139,7 @@ class Request(Struct, frozen=True):
     data: Any
     message: Message | None
     macros: dict[str, str]
-    previous: list[Previous]
+    previous: tuple[Previous, ...]
     context: Context
     queue_id_base64: Base64 = UNSET
 

@@ -3,26 +3,30 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from msgspec import Struct
+
 _NAME = re.compile(rb"[\x21-\x39\x3b-\x7e]+")
 _LONE_CR = re.compile(rb"\r(?!\n)")
 
 
-class Field:
-    """One field of the message in the making.
+class Field(Struct, eq=False, gc=False):
+    """One field of the message in the making; two of them are never equal, since each stands in a place of its own.
 
     `raw` is what follows the colon, with the leading space and with folds as a lone LF (the spelling of the milter
     protocol). `arrived` is what the MTA sent, or None for a field that was added. A deleted field stays in its place,
     so that positions in what an earlier request showed keep their meaning.
     """
 
-    __slots__ = ("arrived", "deleted", "name", "on_top", "raw")
+    name: bytes
+    raw: bytes
+    arrived: bytes | None = None
+    deleted: bool = False
+    on_top: bool = False
 
-    def __init__(self, name: bytes, raw: bytes, *, arrived: bool = False, on_top: bool = False) -> None:
-        self.name = name
-        self.raw = raw
-        self.arrived = raw if arrived else None
-        self.deleted = False
-        self.on_top = on_top
+    @classmethod
+    def of_mta(cls, name: bytes, raw: bytes) -> "Field":
+        """A field as the MTA sent it."""
+        return cls(name, raw, raw)
 
     @property
     def value(self) -> bytes:

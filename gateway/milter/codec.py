@@ -7,6 +7,7 @@ the code bytes are trusted; every text stays bytes.
 import ipaddress
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 from gateway.milter import messages as m
 from gateway.milter.constants import MAX_PAYLOAD, MIN_VERSION, Actions, Command, Response, Steps
@@ -15,6 +16,7 @@ from gateway.milter.errors import EncodingError, ProtocolError
 _LENGTH = struct.Struct(">I")
 _U16 = struct.Struct(">H")
 _OFFER = struct.Struct(">III")
+_read_length = _LENGTH.unpack_from
 
 Frame = tuple[bytes, bytes]
 """The code byte and the payload."""
@@ -45,16 +47,17 @@ class FrameBuffer:
         Raises ProtocolError for a length of 0 or beyond the limit.
         """
         buffer, start = self._buffer, self._offset
-        if len(buffer) - start < 4:
+        code_at = start + 4
+        if len(buffer) < code_at:
             return None
-        (length,) = _LENGTH.unpack_from(buffer, start)
+        (length,) = _read_length(buffer, start)
         if not 0 < length <= self._limit:
             raise ProtocolError(f"frame length {length} is not between 1 and {self._limit}")
-        end = start + 4 + length
+        end = code_at + length
         if len(buffer) < end:
             return None
         self._offset = end
-        return buffer[start + 4 : start + 5], buffer[start + 5 : end]
+        return buffer[code_at : code_at + 1], buffer[code_at + 1 : end]
 
     def peek_code(self) -> bytes:
         """The code byte of the next frame, or b"" where it has not arrived."""
@@ -137,15 +140,18 @@ def _decode_rcpt(payload: bytes) -> m.Rcpt:
 
 
 def _decode_header(payload: bytes) -> m.Header:
-    name, *values = _strings(payload, "HEADER")  # strings after the value are ignored, as libmilter does
-    if not values:
+    strings = _strings(payload, "HEADER")
+    if len(strings) < 2:
         raise ProtocolError("HEADER without a value")
-    return m.Header(name, values[0])
+    return m.Header(strings[0], strings[1])  # strings after the value are ignored, as libmilter does
 
 
 def _decode_unknown(payload: bytes) -> m.Unknown:
     return m.Unknown(_strings(payload, "UNKNOWN")[0])
 
+
+_DATA = m.Data()
+_END_OF_HEADERS = m.EndOfHeaders()
 
 _DECODERS: Mapping[bytes, Callable[[bytes], m.AnyCommand]] = {
     Command.NEGOTIATE: _decode_negotiate,
@@ -154,9 +160,9 @@ _DECODERS: Mapping[bytes, Callable[[bytes], m.AnyCommand]] = {
     Command.HELO: _decode_helo,
     Command.MAIL: _decode_mail,
     Command.RCPT: _decode_rcpt,
-    Command.DATA: lambda _: m.Data(),  # a payload where none belongs is ignored, as libmilter does
+    Command.DATA: lambda _: _DATA,  # a payload where none belongs is ignored, as libmilter does
     Command.HEADER: _decode_header,
-    Command.END_OF_HEADERS: lambda _: m.EndOfHeaders(),
+    Command.END_OF_HEADERS: lambda _: _END_OF_HEADERS,
     Command.BODY: m.Body,
     Command.END_OF_MESSAGE: m.EndOfMessage,
     Command.UNKNOWN: _decode_unknown,
@@ -178,10 +184,12 @@ def decode_command(frame: Frame) -> m.AnyCommand:
     return decoder(payload)
 
 
-def decode_macros(payload: bytes) -> dict[bytes, bytes]:
+@lru_cache(maxsize=64)
+def decode_macros(payload: bytes) -> Mapping[bytes, bytes]:
     """The pairs of a MACRO packet; names without their braces.
 
-    A list that does not end in NUL is dropped whole and an odd last string is ignored, as in libmilter.
+    A list that does not end in NUL is dropped whole and an odd last string is ignored, as in libmilter. The last few
+    packets are remembered, since Postfix repeats the queue id with most commands.
     """
     if not payload or payload[-1] != 0:
         return {}

@@ -26,7 +26,7 @@ _CLEARED_BY: Mapping[bytes, tuple[bytes, ...]] = {
     Command.MAIL: _LASTING[3:],
     Command.RCPT: _LASTING[3:],
 }
-_PASSING = (Command.RCPT, Command.HEADER, Command.BODY, Command.UNKNOWN)
+_PASSING = frozenset((Command.RCPT, Command.HEADER, Command.BODY, Command.UNKNOWN))
 
 SENDMAIL_DEFAULTS: Mapping[MacroStage, tuple[str, ...]] = {  # sendmail cf/m4/cfhead.m4
     MacroStage.CONNECT: ("j", "_", "{daemon_name}", "{if_name}", "{if_addr}"),
@@ -66,15 +66,17 @@ POSTFIX_DEFAULTS: Mapping[MacroStage, tuple[str, ...]] = {  # postfix milter_*_m
 class MacroScope:
     """The macros of one SMTP session, by the rules above."""
 
-    __slots__ = ("_announced", "_merged", "_merged_of", "_passing", "_sets", "_stale")
+    __slots__ = ("_announced", "_merged", "_merged_of", "_passing", "_sets", "_stale", "of_aborted")
 
     def __init__(self) -> None:
         self._sets: dict[bytes, bytes] = {}
         self._passing: bytes | None = None
         self._announced: dict[bytes, bytes] = {}
-        self._merged: dict[bytes, bytes] = {}
+        self._merged: Mapping[bytes, bytes] = {}
         self._merged_of: list[bytes] = []
         self._stale = False
+        self.of_aborted: Mapping[bytes, bytes] = self._merged
+        """What was visible in the transaction that was aborted last."""
 
     def announce(self, stage: bytes, payload: bytes) -> None:
         """A MACRO packet arrived; it takes effect with the next command."""
@@ -82,30 +84,39 @@ class MacroScope:
 
     def begin(self, code: bytes) -> None:
         """The command `code` arrived."""
-        for stage in _CLEARED_BY.get(code, ()):
-            if self._sets.pop(stage, None) is not None:
-                self._stale = True
+        if code in _CLEARED_BY:
+            self._clear(_CLEARED_BY[code])
         passing = None
         if self._announced:
-            passing = self._announced.pop(code, None) if code in _PASSING else None
-            self._take_lasting()
+            passing = self._take(code)
         if passing != self._passing:
             self._passing = passing
             self._stale = True
 
-    def _take_lasting(self) -> None:
-        """Take over the announced sets that stay; Postfix repeats the same ones before every command."""
+    def _clear(self, stages: Iterable[bytes]) -> None:
+        for stage in stages:
+            if self._sets.pop(stage, None) is not None:
+                self._stale = True
+
+    def _take(self, code: bytes) -> bytes | None:
+        """Take over the announced sets that stay, and return the one that passes with this command.
+
+        Postfix repeats the same ones before every command.
+        """
         announced, self._announced = self._announced, {}
+        passing = announced.pop(code, None) if code in _PASSING else None
         for stage, payload in announced.items():
             if stage in _LASTING and self._sets.get(stage) != payload:
                 self._sets[stage] = payload
                 self._stale = True
+        return passing
 
-    def end_transaction(self) -> None:
+    def end_transaction(self, *, aborted: bool = False) -> None:
         """The message is over: MAIL's set and all later ones vanish."""
+        if aborted:
+            self.of_aborted = self.visible()
         self._passing = None
-        for stage in _TRANSACTION:
-            self._sets.pop(stage, None)
+        self._clear(_TRANSACTION)
         self._stale = True
 
     def visible(self) -> Mapping[bytes, bytes]:

@@ -16,9 +16,11 @@ later answer by one, silently, so the caller logs and closes.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
+from typing import cast
+
+from msgspec import Struct
 
 from gateway.milter import messages as m
 from gateway.milter.codec import Frame, decode_command
@@ -122,6 +124,8 @@ _UNANSWERED: Mapping[type, Steps] = {
 }
 
 _IMPLICIT_ABORT = (m.Mail, m.Helo)
+_UNUSUAL = frozenset((*_IMPLICIT_ABORT, m.Negotiate, m.EndOfMessage))
+"""The commands that may bring more than their own event, or that have no answer agreed yet."""
 _REFUSALS = (m.Reject, m.TempFail, m.ReplyCode)
 _ENDINGS = (m.Accept, m.Discard)
 _ANY_REPLY = (*_REFUSALS, *_ENDINGS, m.Continue, m.Skip, m.Shutdown)
@@ -140,15 +144,17 @@ Event = m.Negotiate | m.Message
 """What may be judged: a command, with Abort also where the MTA left it unsaid."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What one packet means: the events in order, and whether the MTA waits for an answer to the last."""
 
     events: tuple[Event, ...] = ()
     owed: bool = False
 
 
-_NOTHING = Step()
+NOTHING = Step()
+"""What a MACRO packet means by itself."""
+
+_ABORT = m.Abort()
 
 
 @cache
@@ -158,6 +164,12 @@ def order_for(version: int, steps: Steps) -> Order:
     if version < 4:
         missing.add(m.Data)  # SMFIC_DATA came with version 4
     return {state: _reachable(state, missing, frozenset()) for state in NEXT}
+
+
+@cache
+def _unanswered(steps: Steps) -> frozenset[type]:
+    """The commands whose answers the MTA does not wait for."""
+    return frozenset(kind for kind, step in _UNANSWERED.items() if steps & step)
 
 
 def _reachable(state: State, missing: set[type], seen: frozenset[State]) -> dict[type, State]:
@@ -171,13 +183,15 @@ def _reachable(state: State, missing: set[type], seen: frozenset[State]) -> dict
 class Session:
     """What was agreed, where the conversation stands and which macros are in scope."""
 
-    __slots__ = ("_agreement", "_judged", "_order", "_unanswered", "macros", "state")
+    __slots__ = ("_followers", "_judged", "_order", "_unanswered", "macros", "state")
 
     def __init__(self) -> None:
         self.state = State.START
+        self._followers = NEXT[State.START]
+        """What may come next, and where it leads."""
         self.macros = MacroScope()
-        self._agreement: m.Agreement | None = None
-        self._unanswered: frozenset[type] = frozenset()
+        self._unanswered: frozenset[type] | None = None
+        """None until the negotiation is over."""
         self._order: Order = NEXT
         self._judged: type = m.Negotiate
 
@@ -189,66 +203,88 @@ class Session:
     def receive(self, frame: Frame) -> Step:
         """Take one packet. Raises ProtocolError where it is malformed or against the order."""
         command = decode_command(frame)
-        if isinstance(command, m.Macros):
-            if self.state is State.START:
-                raise ProtocolError("MACRO before OPTNEG")
-            self.macros.announce(command.stage, command.payload)
-            return _NOTHING
-        ending = _ENDING_COMMANDS.get(type(command))
-        if ending is not None:
-            return ending(self, command)
-        return self._advance(frame[0], command)
-
-    def _advance(self, code: bytes, command: Event) -> Step:
         kind = type(command)
-        target = self._order[self.state].get(kind)
+        if kind is m.Macros:
+            return self._announce(cast("m.Macros", command))
+        target = self._followers.get(kind)
         if target is None:
-            raise ProtocolError(f"{kind.__name__} is out of order after {self.state.name}")
+            return self._leave_order(cast("Event", command))
+        if kind in _UNUSUAL:
+            return self._advance(frame[0], target, cast("Event", command))
+        if target is not self.state:
+            self._move(target)
+        self._judged = kind
+        self.macros.begin(frame[0])
+        return Step((cast("Event", command),), self.owes(kind))
+
+    def _move(self, state: State) -> None:
+        self.state = state
+        self._followers = self._order[state]
+
+    def _announce(self, macros: m.Macros) -> Step:
+        if self.state is State.START:
+            raise ProtocolError("MACRO before OPTNEG")
+        self.macros.announce(macros.stage, macros.payload)
+        return NOTHING
+
+    def _leave_order(self, command: Event) -> Step:
+        """Handle what may come at any time."""
+        ending = _ENDING_COMMANDS.get(type(command))
+        if ending is None:
+            raise ProtocolError(f"{type(command).__name__} is out of order after {self.state.name}")
+        return ending(self, command)
+
+    def _advance(self, code: bytes, target: State, command: Event) -> Step:
+        """Handle a command that may mean more than itself."""
+        kind = type(command)
         before: tuple[Event, ...] = ()
         if kind in _IMPLICIT_ABORT and self.transaction_open:
-            self.macros.end_transaction()
-            before = (m.Abort(),)
-        self.state = target
-        self.macros.begin(code)
+            self.macros.end_transaction(aborted=True)
+            before = (_ABORT,)
+        self._move(target)
         self._judged = kind
-        if isinstance(command, m.Negotiate):
-            return Step((command,), owed=True)
+        self.macros.begin(code)
         if isinstance(command, m.EndOfMessage) and command.chunk:
             before = (m.Body(command.chunk),)
-        return Step((*before, command), owed=self.owes(kind))
+        return Step((*before, command), kind is m.Negotiate or self.owes(kind))
 
     def owes(self, command: type) -> bool:
         """Whether the MTA waits for an answer to this kind of command."""
-        if self._agreement is None:
+        if self._unanswered is None:
             raise ProtocolError(f"{command.__name__} before the negotiation is over")
         return command not in self._unanswered
 
+    def macros_at(self, event: object) -> Mapping[bytes, bytes]:
+        """The macros that belong to an event of the last packet: at an abort those of what it ended."""
+        return self.macros.of_aborted if type(event) is m.Abort else self.macros.visible()
+
     def agree(self, agreement: m.Agreement) -> None:
         """The negotiation was answered with these terms."""
-        self._agreement = agreement
         self._order = order_for(agreement.version, agreement.steps)
-        self._unanswered = frozenset(kind for kind, step in _UNANSWERED.items() if agreement.steps & step)
+        self._followers = self._order[self.state]
+        self._unanswered = _unanswered(agreement.steps)
 
     def replied(self, reply: m.Reply) -> None:
         """The last command was answered, which may end the transaction."""
         judged = self._judged
         if judged is m.Data and isinstance(reply, _REFUSALS):
-            self.state = State.RCPT
+            self._move(State.RCPT)
         elif isinstance(reply, _ENDED_BY.get(judged, ())):
             self._close_transaction()
 
     def _close_transaction(self) -> None:
-        self.state = State.CONNECTED
+        self._move(State.CONNECTED)
         self.macros.end_transaction()
 
     def _abort(self, command: Event) -> Step:
         if self.state is State.START:
             raise ProtocolError("ABORT before OPTNEG")
-        events = (command,) if self.transaction_open else ()
-        if self.transaction_open:
-            self.state = State.CONNECTED
-        self.macros.end_transaction()
-        return Step(events)
+        if not self.transaction_open:
+            self.macros.end_transaction()
+            return NOTHING
+        self._move(State.CONNECTED)
+        self.macros.end_transaction(aborted=True)
+        return Step((command,))
 
     def _quit(self, command: Event) -> Step:
         return Step((command,))
@@ -256,7 +292,7 @@ class Session:
     def _quit_new_connection(self, command: Event) -> Step:
         if self.state is State.START:
             raise ProtocolError("QUIT_NC before OPTNEG")
-        self.state = State.READY
+        self._move(State.READY)
         self.macros = MacroScope()
         return Step((command,))
 

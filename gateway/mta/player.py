@@ -106,7 +106,7 @@ class Player:
         space = bool(self._agreement.steps & Steps.LEADING_SPACE)
         result = Result(
             *mail.spelled_envelope(),
-            [Field(*item, arrived=True) for item in fields],
+            [Field.of_mta(*item) for item in fields],
             body,
             leading_space=space,
         )

@@ -13,7 +13,7 @@ from gateway.mail.fields import header_size
 from gateway.milter import messages as m
 from gateway.mta.outcome import Result, Verdict, told
 from gateway.mta.player import Played, PlayError
-from gateway.translate.render import field_json
+from gateway.translate.parts import field_json
 from gateway.translate.text import both, is_text, readable, to_base64
 
 

@@ -1,9 +1,10 @@
 """One question to one webhook: the request's bytes, the call, and the judgement that its answer makes."""
 
 import asyncio
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from msgspec import Struct
+from msgspec.structs import replace
 from uuid_utils import uuid7
 
 from gateway.contract import request as r
@@ -12,13 +13,12 @@ from gateway.contract.words import Event
 from gateway.mail.changes import NewBody, NewMessage
 from gateway.policy.member import Member
 from gateway.policy.rules import Bounds, Exchange
-from gateway.translate.answer import Judgement, judge
+from gateway.translate.answer import PASS, Judgement, judge
 from gateway.translate.change import Limits
 from gateway.translate.facts import MailBody, SessionFacts, TransactionFacts
 from gateway.translate.form import FORM, split_answer
 from gateway.translate.payload import json_stream, multipart
 from gateway.translate.render import Occasion, Shown, encode, render
-from gateway.translate.terms import EVENT_OF
 from gateway.webhook import Answer, Body, BodyFailed, Call, DeadlineExceeded, WebhookError
 
 JSON = "application/json"
@@ -29,11 +29,16 @@ def new_id() -> str:
     return str(uuid7())
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+def utc_now() -> str:
+    """The time in RFC 3339, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+class Question(Struct, frozen=True):
     """An event put to one member, within the time that is left (`deadline` on the loop's clock)."""
 
     event: object
+    name: Event
     member: Member
     session: SessionFacts
     transaction: TransactionFacts | None
@@ -41,14 +46,8 @@ class Question:
     deadline: float
     dry_run: bool = False
 
-    @property
-    def name(self) -> Event:
-        """The event's name."""
-        return EVENT_OF[type(self.event)]
 
-
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What came back: a judgement with what it refers to, or an error; and the record of both."""
 
     exchange: Exchange
@@ -61,54 +60,44 @@ class Asked:
 
 async def ask(question: Question, bounds: Bounds) -> Asked:
     """Put the question. Failures are part of the answer; only cancellation is raised."""
-    call_id, member = new_id(), question.member
-    shown = render(
-        question.event,
-        question.session,
-        question.transaction,
-        member.audience,
-        Occasion(
-            id=call_id,
-            time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            dry_run=question.dry_run,
-            previous=question.previous,
-            session_context=member.session_context,
-            transaction_context=member.transaction_context,
-        ),
+    member, webhook, name = question.member, question.member.webhook, question.name
+    clock = asyncio.get_running_loop().time
+    call_id = new_id()
+    occasion = Occasion(
+        call_id, utc_now(), question.dry_run, question.previous, member.session_context, member.transaction_context
     )
-    request: bytes | None = None
+    shown = render(question.event, question.session, question.transaction, member.terms.audience, occasion)
+    at_end = name is Event.END_OF_MESSAGE
+    started = clock()
+    timeout = webhook.timeout_end_of_message_seconds if at_end else webhook.timeout_seconds
+    deadline = min(question.deadline, started + timeout)
+    content_type = JSON
+    body: Body = b""
     answer: Answer | None = None
-    started = asyncio.get_running_loop().time()
     try:
-        call = await _call(question, shown, call_id)
-        request = call.body if isinstance(call.body, bytes) else None
-        answer = await member.webhook.client.call(call)
-        judgement = await _compared(_judgement(answer, shown, question, bounds), shown)
+        if webhook.multipart and at_end:
+            content_type, body = multipart(shown, f"gateway-{call_id}")
+        elif shown.body is not None and not isinstance(shown.body, bytes) and shown.body.in_memory() is None:
+            body = await _from_disk(shown.request, shown.body, deadline)
+        else:
+            body = encode(shown.request)
+        answer = await webhook.client.call(Call(call_id, name, question.session.id, content_type, body, deadline))
+        judgement = _judgement(answer, shown, question, bounds)
+        if judgement.changes:
+            judgement = await _compared(judgement, shown)
     except (WebhookError, InvalidAnswerError) as error:
-        elapsed_ms = (asyncio.get_running_loop().time() - started) * 1000
-        record = _exchange(question, call_id, request, answer, elapsed_ms, str(error))
+        elapsed_ms = (clock() - started) * 1000
+        record = _exchange(question, call_id, body, answer, elapsed_ms, str(error))
         return Asked(record, shown, error=error, reserved=answer.reserved if answer else 0)
-    record = _exchange(question, call_id, request, answer, answer.elapsed_ms, None, judgement.action)
+    record = _exchange(question, call_id, body, answer, answer.elapsed_ms, None, judgement.action)
     return Asked(record, shown, judgement, reserved=answer.reserved)
 
 
-async def _call(question: Question, shown: Shown, call_id: str) -> Call:
-    webhook, at_end = question.member.webhook, question.name is Event.END_OF_MESSAGE
-    timeout = webhook.timeout_end_of_message_seconds if at_end else webhook.timeout_seconds
-    deadline = min(question.deadline, asyncio.get_running_loop().time() + timeout)
-    content_type, body = await _payload(shown, call_id, deadline, as_form=webhook.multipart and at_end)
-    return Call(call_id, question.name, question.session.id, content_type, body, deadline)
-
-
-async def _payload(shown: Shown, call_id: str, deadline: float, *, as_form: bool) -> tuple[str, Body]:
-    """Content type and bytes. Raises BodyFailed and DeadlineExceeded, both only for a body on disk."""
-    if as_form:
-        return multipart(shown, f"gateway-{call_id}")
-    if shown.body is None or isinstance(shown.body, bytes) or shown.body.in_memory() is not None:
-        return JSON, encode(shown.request)
+async def _from_disk(request: r.Request, body: MailBody, deadline: float) -> Body:
+    """The request with a body that is not in memory. Raises BodyFailed and DeadlineExceeded."""
     try:
         async with asyncio.timeout_at(deadline):
-            return JSON, await json_stream(shown.request, shown.body)
+            return await json_stream(request, body)
     except OSError as error:  # TimeoutError is one
         if isinstance(error, TimeoutError):
             raise DeadlineExceeded("timeout: the time was over while the message was read from disk") from error
@@ -117,22 +106,26 @@ async def _payload(shown: Shown, call_id: str, deadline: float, *, as_form: bool
 
 def _judgement(answer: Answer, shown: Shown, question: Question, bounds: Bounds) -> Judgement:
     """Read an answer. Raises InvalidAnswerError."""
+    if not answer.body:
+        return PASS
+    kind = answer.content_type
     message: bytes | None = None
-    response = EMPTY
-    if answer.body:
-        kind = answer.content_type.partition(";")[0].strip().lower()
+    encoded = answer.body
+    if kind != JSON:
+        kind = kind.partition(";")[0].strip().lower()
         if kind == FORM:
             encoded, message = split_answer(answer.content_type, answer.body)
-        elif kind == JSON:
-            encoded = answer.body
-        else:
+        elif kind != JSON:
             raise InvalidAnswerError(f"the content type is {kind or 'missing'!r}, not {JSON}")
-        response = decode_response(encoded)
+    response = decode_response(encoded)
+    if response == EMPTY and message is None:
+        return PASS
+    terms = question.member.terms
     limits = Limits(
         event=question.name,
-        ops=question.member.ops,
-        rcpt_params=question.member.rcpt_params,
-        rcpt_plain=question.member.rcpt_plain,
+        ops=terms.ops,
+        rcpt_params=terms.rcpt_params,
+        rcpt_plain=terms.rcpt_plain,
         allow=question.member.webhook.allow,
         context_bytes=bounds.context_bytes,
         body_shown=shown.body is not None,
@@ -146,7 +139,7 @@ async def _compared(judgement: Judgement, shown: Shown) -> Judgement:
     bodies = [change for change in judgement.changes if isinstance(change, NewBody | NewMessage)]
     if len(bodies) != 1 or isinstance(bodies[0], NewBody) or not await _is_shown(bodies[0].body, shown.body):
         return judgement
-    kept = replace(bodies[0], body=None)
+    kept = NewMessage(bodies[0].fields, None)
     return replace(judgement, changes=tuple(kept if item is bodies[0] else item for item in judgement.changes))
 
 
@@ -169,7 +162,7 @@ async def _is_shown(body: bytes | None, shown: bytes | MailBody | None) -> bool:
 def _exchange(
     question: Question,
     call_id: str,
-    request: bytes | None,
+    body: Body,
     answer: Answer | None,
     elapsed_ms: float,
     failure: str | None,
@@ -179,7 +172,7 @@ def _exchange(
         webhook=question.member.webhook.name,
         event=question.name,
         call_id=call_id,
-        request=request,
+        request=body if isinstance(body, bytes) and body else None,
         status=answer.status if answer else None,
         response=answer.body if answer else b"",
         action=action,

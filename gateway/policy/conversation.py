@@ -5,20 +5,23 @@ CONTINUE, ACCEPT and SKIP, and at the end of the message hands over the net resu
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gateway.contract import request as r
 from gateway.contract.words import SESSION_GATES, Action, Event
 from gateway.mail import changes as c
 from gateway.mail.edits import edits
 from gateway.milter import messages as m
-from gateway.milter.constants import MAX_VERSION, Actions, Steps
+from gateway.milter.constants import MAX_VERSION
 from gateway.milter.smtp_reply import reply_code
 from gateway.policy.gathering import Gathering
 from gateway.policy.inquiry import ENDING, Inquiry
 from gateway.policy.member import Member
-from gateway.policy.negotiation import agreement
-from gateway.policy.rules import Observer, Setup
+from gateway.policy.member_terms import NO_WISHES, terms_for
+from gateway.policy.negotiation import UNAGREED, Agreed
+from gateway.policy.rules import Observer
+from gateway.policy.setup import Setup
 from gateway.translate.answer import Judgement
 from gateway.translate.facts import Disconnected, SessionFacts, TransactionFacts
 from gateway.translate.render import rejected_by_mta
@@ -28,8 +31,7 @@ CONTINUE = m.Continue()
 _ACCEPT = m.Accept()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What the MTA is told: edits, then one reply."""
 
     reply: m.Reply
@@ -52,12 +54,12 @@ class Conversation:
         self._setup = setup
         self._observer = observer
         self._facts = Gathering(setup.bounds, setup.new_body)
-        self._members = [Member(webhook) for webhook in setup.webhooks]
-        self._agreement: m.Agreement | None = None
-        self._subscribed = frozenset(Event)
-        """The events at which anybody is asked at all."""
+        self._members = tuple(map(Member, setup.webhooks))
+        self._agreed = UNAGREED
         self._inquiry = Inquiry(setup, observer, self._facts)
         self._refused_at_data = False
+        self._to_ask: Sequence[Member] = ()
+        """Those who are to be asked about the event that was noted last."""
         self._asking: Member | None = None
 
     @property
@@ -75,6 +77,11 @@ class Conversation:
         """Whether a part of the body waits to be written to disk."""
         return self._facts.body is not None and self._facts.body.wants_flush
 
+    @property
+    def holds_unwritten(self) -> bool:
+        """Whether any part of it waits, however small."""
+        return self._facts.body is not None and self._facts.body.unwritten
+
     async def flush(self) -> None:
         """Write it. Raises OSError."""
         if self._facts.body is not None:
@@ -88,8 +95,7 @@ class Conversation:
         """Begin the next SMTP session on the same connection and terms (QUIT_NC)."""
         fresh = Conversation(self._setup, self._observer)
         fresh._members = self._members
-        if self._agreement is not None:
-            fresh._adopt(self._agreement)
+        fresh._adopt(self._agreed)
         fresh.session.milter_version = self.session.milter_version
         for member in fresh._members:
             member.begin_session()
@@ -102,17 +108,30 @@ class Conversation:
 
         Where `wants_flush` holds afterwards, `flush` comes first.
         """
+        kind = type(event)
         self._asking = None
-        if isinstance(event, m.Mail):
+        if kind is m.Mail:
             self._begin_transaction()
-        elif isinstance(event, m.Data):
+        elif kind is m.Data:
             self._refused_at_data = False
-        elif isinstance(event, m.Abort):
-            macros = self.session.macros  # those in scope belong to the command that took its place, or are gone
         self._facts.note(event, macros)
-        if isinstance(event, m.Connect) and self.session.emulated:
+        if kind is m.Connect and self.session.emulated:
             self._warn_emulated()
-        return self.is_asked(event)
+        name = EVENT_OF[kind]
+        if name in self._agreed.subscribed:
+            self._to_ask = [member for member in self._members if self._is_asked(member, name)]
+        else:
+            self._to_ask = ()
+        return bool(self._to_ask)
+
+    @property
+    def quiet(self) -> frozenset[type]:
+        """The kinds of events for which `take` does in place of `note` and `settle`."""
+        return self._agreed.quiet
+
+    def take(self, event: object) -> None:
+        """Take an event in about which nobody is asked and nothing is to be decided."""
+        self._facts.take(event)
 
     def _begin_transaction(self) -> None:
         self._inquiry.begin_transaction()
@@ -125,12 +144,10 @@ class Conversation:
         self._facts.end_transaction()
         self._begin_transaction()
 
-    def is_asked(self, event: object) -> bool:
-        """Whether somebody is to be asked."""
-        name = EVENT_OF[type(event)]
-        if name not in self._subscribed:
-            return False
-        return any(self._is_asked(member, name) for member in self._members)
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is to be asked about the event that was noted last."""
+        return bool(self._to_ask)
 
     def _is_asked(self, member: Member, event: Event) -> bool:
         if event is Event.NEGOTIATE:
@@ -170,49 +187,43 @@ class Conversation:
         """Answer the MTA's offer after asking those who want to be asked."""
         self.session.milter_version = min(offer.version, MAX_VERSION)
         for member in self._members:
-            member.agree(offer, None)
+            member.terms = terms_for(member.webhook, offer, NO_WISHES)
             if self._is_asked(member, Event.NEGOTIATE):
-                member.wishes = (await self._inquiry.put(member, offer, (), deadline)).wants or member.wishes
+                member.wishes = (await self._inquiry.put(member, offer, (), deadline)).wants or NO_WISHES
         return self.agree(offer)
 
     def agree(self, offer: m.Negotiate) -> m.Agreement:
         """Answer the MTA's offer with what all webhooks together need."""
         self.session.milter_version = min(offer.version, MAX_VERSION)
+        self._adopt(self._setup.agreements.reach(offer, [member.wishes for member in self._members]))
         for member in self._members:
-            self._settle_terms(member, offer)
-        macros = [self._setup.macros, *(member.wishes.macros or {} for member in self._members)]
-        agreed = agreement(offer, self._members, macros)
-        self._adopt(agreed)
-        return agreed
+            missing = member.terms.missing
+            if missing:
+                reason = f"it requires {', '.join(missing)}, which is not offered here"
+                self._inquiry.warn(member, f"{reason} (by the MTA, `events` or `allow`): every call will fail")
+        return self._agreed.agreement
 
-    def _adopt(self, agreed: m.Agreement) -> None:
-        self._agreement = agreed
-        self._subscribed = frozenset().union(*(member.events for member in self._members))
-        self._facts.agreed(agreed.steps)
-        self._inquiry.may_quarantine = bool(agreed.actions & Actions.QUARANTINE)
-
-    def _settle_terms(self, member: Member, offer: m.Negotiate) -> None:
-        member.agree(offer, member.wishes)
-        if member.missing:
-            reason = f"it requires {', '.join(member.missing)}, which is not offered here"
-            self._inquiry.warn(member, f"{reason} (by the MTA, `events` or `allow`): every call will fail")
+    def _adopt(self, agreed: Agreed) -> None:
+        self._agreed = agreed
+        for member, terms in zip(self._members, agreed.terms, strict=False):
+            member.terms = terms
+        self._facts.agreed(agreed.agreement.steps)
+        self._inquiry.may_quarantine = agreed.may_quarantine
 
     # ── decisions ───────────────────────────────────────────────────────────────────────────────────────────
 
     async def judge(self, event: object, deadline: float) -> Decision:
         """Ask the webhooks in order; `deadline` on the loop's clock holds for all of them together."""
         name = EVENT_OF[type(event)]
-        previous: list[r.Previous] = []
+        previous: tuple[r.Previous, ...] = ()
         accepted = False
-        for member in self._members:
-            if not self._is_asked(member, name):
-                continue
+        for member in self._to_ask:
             self._asking = member
-            judgement = await self._inquiry.put(member, event, tuple(previous), deadline)
+            judgement = await self._inquiry.put(member, event, previous, deadline)
             if judgement.action in ENDING and not self._is_verdict_ignored(name):
                 return self._end(name, judgement, member)
             accepted = accepted or judgement.action is Action.ACCEPT
-            previous.append(r.Previous(member.webhook.name, judgement.action, dict(member.annotations)))
+            previous = (*previous, r.Previous(member.webhook.name, judgement.action, member.annotations.copy()))
         return self.settle(event, accepted=accepted)
 
     def _is_verdict_ignored(self, event: Event) -> bool:
@@ -233,8 +244,7 @@ class Conversation:
         transaction = self._facts.current
         if transaction.too_many_recipients:
             # where the MTA does not wait for an answer here, the whole message is refused at its end
-            unanswered = self._agreement is not None and self._agreement.steps & Steps.NR_RCPT
-            transaction.too_many_recipients = bool(unanswered)
+            transaction.too_many_recipients = self._agreed.rcpt_unanswered
             return Decision(self._too_many())
         if rejected_by_mta(self.session):
             self._drop_recipient()
@@ -254,8 +264,7 @@ class Conversation:
 
     def _may_skip_body(self) -> bool:
         """Whether the rest of the body is of use to nobody, and the MTA understands SKIP."""
-        agreed = self._agreement is not None and bool(self._agreement.steps & Steps.SKIP)
-        return agreed and not any(member.needs_body() for member in self._members)
+        return self._agreed.may_skip and not any(member.needs_body() for member in self._members)
 
     def _nobody_wants_more(self, event: Event) -> bool:
         if any(member.wants_more(event) for member in self._members):
@@ -327,10 +336,8 @@ class Conversation:
     def give_up(self, event: object) -> Decision:
         """The gateway stops: what applies for the webhook under way and for those not reached."""
         name = EVENT_OF[type(event)]
-        reached = 0 if self._asking is None else self._members.index(self._asking)
-        for member in self._members[reached:]:
-            if not self._is_asked(member, name):
-                continue
+        reached = 0 if self._asking is None else self._to_ask.index(self._asking)
+        for member in self._to_ask[reached:]:
             judgement = self._inquiry.apply_policy(
                 member, name, member.webhook.on_failure, "shutdown", "the gateway stops"
             )
@@ -338,9 +345,9 @@ class Conversation:
                 return self._end(name, judgement, member)
         return self.settle(event)
 
-    async def report(self, event: m.Abort | Disconnected, deadline: float) -> None:
+    async def report(self, event: m.Abort | Disconnected, macros: Mapping[bytes, bytes], deadline: float) -> None:
         """Tell those who want to know of an end; there is nothing to answer to the MTA."""
-        if self.note(event, self.session.macros):
+        if self.note(event, macros):
             await self.judge(event, deadline)
         else:
             self.settle(event)

@@ -33,19 +33,20 @@ class Gathering:
 
     def note(self, event: object, macros: Mapping[bytes, bytes]) -> None:
         """Take an event in; `macros` are those in scope at it."""
-        self.session.see_macros(macros, at_mail=isinstance(event, m.Mail))
-        if isinstance(event, m.Mail):
-            self._begin_transaction(event)
-        elif (take := _TAKE.get(type(event))) is not None:
-            take(self, event)
-        transaction = self.transaction
-        if transaction is None:
-            return
+        self.session.see_macros(macros, at_mail=type(event) is m.Mail)
+        self.take(event)
         queue_id = macros.get(b"i")
-        if queue_id:
-            transaction.queue_id = queue_id
-        if not isinstance(event, m.Abort | m.Unknown | Disconnected):
-            transaction.last_event = EVENT_OF[type(event)]
+        if queue_id and self.transaction is not None:
+            self.transaction.queue_id = queue_id
+
+    def take(self, event: object) -> None:
+        """Take an event in whose macros nobody looks at."""
+        kind = type(event)
+        take = _TAKE.get(kind)
+        if take is not None:
+            take(self, event)
+        if self.transaction is not None and kind in _LAST_EVENT:
+            self.transaction.last_event = _LAST_EVENT[kind]
 
     def end_transaction(self) -> None:
         """The transaction has its final answer, or was aborted."""
@@ -85,10 +86,10 @@ class Gathering:
         self.current.sender = Address(event.sender, event.params)
 
     def _connect(self, event: m.Connect) -> None:
-        self.session.connect = event
+        self.session.see_connect(event)
 
     def _helo(self, event: m.Helo) -> None:
-        self.session.helo = event.name
+        self.session.see_helo(event.name)
 
     def _rcpt(self, event: m.Rcpt) -> None:
         transaction = self.current
@@ -101,8 +102,7 @@ class Gathering:
     def _header(self, event: m.Header) -> None:
         transaction = self.current
         transaction.headers_seen = True
-        raw = event.value if self.leading_space else b" " + event.value
-        field = Field(event.name, raw, arrived=True)
+        field = Field.of_mta(event.name, event.value if self.leading_space else b" " + event.value)
         transaction.field_count += 1
         transaction.header_size += field.size
         if transaction.field_count > self._bounds.headers or transaction.size > self._bounds.message_bytes:
@@ -135,6 +135,7 @@ class Gathering:
 
 
 _TAKE: Mapping[type, Callable[..., None]] = {
+    m.Mail: Gathering._begin_transaction,
     m.Connect: Gathering._connect,
     m.Helo: Gathering._helo,
     m.Rcpt: Gathering._rcpt,
@@ -143,3 +144,6 @@ _TAKE: Mapping[type, Callable[..., None]] = {
     m.Body: Gathering._body,
     m.EndOfMessage: Gathering._end_of_message,
 }
+
+_LAST_EVENT = {kind: name for kind, name in EVENT_OF.items() if kind not in (m.Abort, m.Unknown, Disconnected)}
+"""What an abort comes after."""

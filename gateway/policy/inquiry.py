@@ -5,7 +5,9 @@ own request showed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from gateway.contract import request as r
 from gateway.contract.response import InvalidAnswerError
@@ -15,7 +17,8 @@ from gateway.mail.fields import Field
 from gateway.policy.ask import Asked, Question, ask
 from gateway.policy.gathering import Gathering
 from gateway.policy.member import Member
-from gateway.policy.rules import Observer, OnFailure, OnTooLarge, Setup
+from gateway.policy.rules import Observer, OnFailure, OnTooLarge
+from gateway.policy.setup import Setup
 from gateway.translate.answer import PASS, REFUSALS, Judgement, refusal
 from gateway.translate.facts import TransactionFacts
 from gateway.translate.render import rejected_by_mta
@@ -81,15 +84,17 @@ class Inquiry:
     async def put(self, member: Member, event: object, previous: tuple[r.Previous, ...], deadline: float) -> Judgement:
         """Ask one webhook and take its answer over; where it gives none, what its policy says."""
         name, facts = EVENT_OF[type(event)], self._facts
-        unsent = self._unsent(member, name, facts.transaction)
+        transaction = facts.transaction
+        unsent = self._unsent(member, name, transaction)
         if unsent is not None:
             return unsent
-        if name not in REPORTS and facts.transaction is not None and facts.transaction.headers_complete:
+        if self._held and name not in REPORTS and transaction is not None and transaction.headers_complete:
             self.apply_held()
-        question = Question(event, member, facts.session, facts.transaction, previous, deadline, self._setup.dry_run)
+        question = Question(event, name, member, facts.session, transaction, previous, deadline, self._setup.dry_run)
         asked = await ask(question, self._setup.bounds)
-        self._setup.release(asked.reserved)
-        self._observer.exchanged(facts.session, facts.transaction, asked.exchange)
+        if asked.reserved:
+            self._setup.release(asked.reserved)
+        self._observer.exchanged(facts.session, transaction, asked.exchange)
         if asked.error is not None or asked.judgement is None:
             return self._fall_back(member, name, asked)
         judgement = asked.judgement
@@ -100,14 +105,13 @@ class Inquiry:
 
     def _unsent(self, member: Member, event: Event, transaction: TransactionFacts | None) -> Judgement | None:
         """The judgement where the webhook is not to be called, None where it is."""
-        if member.missing:
-            reason = (
-                f"it requires {', '.join(member.missing)}, which is not offered here (by the MTA, `events` or `allow`)"
-            )
+        if member.terms.missing:
+            missing = ", ".join(member.terms.missing)
+            reason = f"it requires {missing}, which is not offered here (by the MTA, `events` or `allow`)"
             return self.apply_policy(member, event, member.webhook.on_failure, "unmet_requirement", reason)
         if transaction is None or event not in _WITH_MESSAGE:
             return None
-        if transaction.body_lost and event is Event.END_OF_MESSAGE and member.shows_body:
+        if transaction.body_lost and event is Event.END_OF_MESSAGE and member.webhook.shows_body:
             reason = f"no room for the message on disk: {transaction.body_lost}"
             return self.apply_policy(member, event, member.webhook.on_failure, Cause.NO_ROOM, reason)
         if not transaction.too_large:
@@ -123,6 +127,8 @@ class Inquiry:
                 return None
 
     def _take(self, member: Member, event: Event, judgement: Judgement, shown: Sequence[Field] | None) -> None:
+        if judgement is PASS:
+            return
         member.take(event, judgement)
         for text in judgement.warnings:
             self.warn(member, text)

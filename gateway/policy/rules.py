@@ -1,9 +1,11 @@
 """The settings of one webhook as the policy needs them, and the seams to its neighbours."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct
 
 from gateway.contract.words import Action, Event
 from gateway.milter.messages import ReplyCode
@@ -56,6 +58,11 @@ class Webhook:
     on_too_large: OnTooLarge = OnTooLarge.TEMPFAIL
     allow: frozenset[str] | None = None
 
+    @property
+    def shows_body(self) -> bool:
+        """Whether its request at the end of the message carries the body."""
+        return self.body or self.multipart
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -79,6 +86,10 @@ class StoredBody(MailBody, Protocol):
     def wants_flush(self) -> bool:
         """Whether `flush` should run before the next chunk is taken."""
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether anything waits for the disk."""
+
     async def flush(self) -> None:
         """Write to disk what waits for it. Raises OSError."""
 
@@ -86,8 +97,7 @@ class StoredBody(MailBody, Protocol):
         """Forget the body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """One event put to one webhook: what was asked and what came of it."""
 
     webhook: str
@@ -147,16 +157,3 @@ class Observer(Protocol):
         held: bool,
     ) -> None:
         """The transaction, or an earlier event, got its final answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """Everything a conversation needs: the webhooks in order, bounds, macros to ask for beside our own."""
-
-    webhooks: tuple[Webhook, ...]
-    bounds: Bounds
-    new_body: Callable[[], StoredBody]
-    release: Callable[[int], None] = lambda _: None
-    """Gives bytes of the memory budget back that an answer took."""
-    macros: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    dry_run: bool = False

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from gateway.milter import messages as m
 from gateway.milter.codec import FrameBuffer, encode_replies, encode_reply
 from gateway.milter.constants import Command
 from gateway.milter.errors import ProtocolError
-from gateway.milter.session import Event, Session, State, Step
+from gateway.milter.session import NOTHING, Event, Session, State, Step
 from gateway.policy.conversation import Conversation, Decision
 from gateway.policy.rules import Bounds
 from gateway.server.deadlines import Deadlines
@@ -33,6 +33,7 @@ _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _ENABLE = struct.pack("i", 1)
 PROGRESS_SECONDS = 3.0
 _PROGRESS = encode_reply(m.Progress())
+_CONTINUE = encode_reply(m.Continue())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._refusal = refusal
         self._frames = FrameBuffer()
         self._session = Session()
+        self._macros = self._session.macros
         self._transport: asyncio.Transport | None = None
         self._quickack: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
@@ -151,12 +153,13 @@ class Connection(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Take whole packets until one has to be asked about; then write all answers at once."""
+        frames, receive = self._frames, self._session.receive
         try:
-            while self._task is None and not self._closing and (frame := self._frames.next_frame()) is not None:
+            while self._task is None and not self._closing and (frame := frames.next_frame()) is not None:
                 self._spoke = True
-                if not self._blocked:
-                    self._deadlines.expect_nothing()
-                self._take(self._session.receive(frame))
+                step = receive(frame)
+                if step is not NOTHING:
+                    self._take(step)
         except ProtocolError as error:
             self._violated(error)
         self._flush()
@@ -177,24 +180,33 @@ class Connection(asyncio.Protocol):
 
     def _take(self, step: Step) -> None:
         """Handle the events of one packet. Nobody waits for an answer to any but the last."""
-        for number, event in enumerate(step.events, 1):
-            owed = step.owed and number == len(step.events)
-            self._handle(event, owed=owed, rest=step.events[number:])
+        events = step.events
+        if len(events) == 1:
+            self._handle(events[0], step.owed, ())
+            return
+        for number, event in enumerate(events, 1):
+            self._handle(event, step.owed and number == len(events), events[number:])
             if self._task is not None:
                 break
 
-    def _handle(self, event: Event, *, owed: bool, rest: tuple[Event, ...]) -> None:
-        conversation = self._conversation
-        if isinstance(event, m.Negotiate):
-            self._negotiate(event)
-        elif isinstance(event, m.Quit):
-            self._close("quit")
-        elif isinstance(event, m.QuitNewConnection):
-            self._start(self._next_session())
-        elif conversation.note(event, self._session.macros.visible()) or conversation.wants_flush:
-            self._start(self._ask(event, owed=owed, rest=rest))
+    def _handle(self, event: Event, owed: bool, rest: tuple[Event, ...]) -> None:
+        kind, conversation = type(event), self._conversation
+        if kind in conversation.quiet:
+            conversation.take(event)
+            if owed:
+                self._out.append(_CONTINUE)
+        elif kind in _OF_THE_CONNECTION:
+            _OF_THE_CONNECTION[kind](self, event)
+        elif conversation.note(event, self._session.macros_at(event)) or conversation.wants_flush:
+            self._start(self._ask(event, owed, rest))
         else:
-            self._answer(conversation.settle(event), owed=owed)
+            self._answer(conversation.settle(event), owed)
+
+    def _quit(self, _: m.Quit) -> None:
+        self._close("quit")
+
+    def _quit_new_connection(self, _: m.QuitNewConnection) -> None:
+        self._start(self._next_session())
 
     def _negotiate(self, offer: m.Negotiate) -> None:
         if self._conversation.asks_about_terms:
@@ -206,12 +218,12 @@ class Connection(asyncio.Protocol):
         self._session.agree(agreement)
         self._out.append(encode_reply(agreement))
 
-    def _answer(self, decision: Decision, *, owed: bool) -> None:
-        if owed:
-            self._session.replied(decision.reply)
-            self._out.append(
-                encode_replies((*decision.edits, decision.reply)) if decision.edits else encode_reply(decision.reply)
-            )
+    def _answer(self, decision: Decision, owed: bool) -> None:
+        if not owed:
+            return
+        reply, edits = decision.reply, decision.edits
+        self._session.replied(reply)
+        self._out.append(encode_replies((*edits, reply)) if edits else encode_reply(reply))
 
     def _flush(self) -> None:
         if self._out and self._transport is not None:
@@ -255,22 +267,25 @@ class Connection(asyncio.Protocol):
     async def _ask_terms(self, offer: m.Negotiate) -> None:
         self._agree(await self._conversation.negotiate(offer, self._deadline(offer)))
 
-    async def _ask(self, event: Event, *, owed: bool, rest: tuple[Event, ...]) -> None:
+    async def _ask(self, event: Event, owed: bool, rest: tuple[Event, ...]) -> None:
         """Judge one event, and then what the same packet brought beside it."""
         self._asking, self._rest = event, rest
         conversation = self._conversation
-        await self._store_body()
-        with self._progress(event):
-            if conversation.is_asked(event):
+        if conversation.holds_unwritten:
+            await self._store_body()
+        if not conversation.asks:
+            decision = conversation.settle(event)
+        elif type(event) is m.EndOfMessage:
+            with self._progress():
                 decision = await conversation.judge(event, self._deadline(event))
-            else:
-                decision = conversation.settle(event)
+        else:
+            decision = await conversation.judge(event, self._deadline(event))
         if rest and not isinstance(decision.reply, m.Continue | m.Skip):
             rest, owed = (), True  # the chunk inside END OF MESSAGE decided for the whole packet
-        self._answer(decision, owed=owed)
+        self._answer(decision, owed)
         for follower in () if self._closing else rest:
-            conversation.note(follower, self._session.macros.visible())
-            await self._ask(follower, owed=self._session.owes(type(follower)), rest=())
+            conversation.note(follower, self._session.macros_at(follower))
+            await self._ask(follower, self._session.owes(type(follower)), ())
 
     async def _store_body(self) -> None:
         """Write the body to disk as it grows; where that fails the webhooks that need it fail."""
@@ -280,11 +295,8 @@ class Connection(asyncio.Protocol):
             self._conversation.lose_body(str(error))
 
     @contextlib.contextmanager
-    def _progress(self, event: Event) -> Iterator[None]:
+    def _progress(self) -> Iterator[None]:
         """Tell the MTA every few seconds that we are still at work; only at the end of a message (Sendmail)."""
-        if not isinstance(event, m.EndOfMessage):
-            yield
-            return
         handle: asyncio.TimerHandle | None = None
 
         def tell() -> None:
@@ -337,6 +349,7 @@ class Connection(asyncio.Protocol):
         self._asking = m.QuitNewConnection()
         await self._report_end("quit")
         self._conversation = self._conversation.renew()
+        self._macros = self._session.macros
         self._began = self._loop.time()
 
     async def _farewell(self, interrupted: "asyncio.Task[None] | None") -> None:
@@ -352,10 +365,14 @@ class Connection(asyncio.Protocol):
         if self._session.state is State.START:
             return
         if conversation.transaction is not None:
-            await conversation.report(m.Abort(), self._loop.time() + self._bounds.command_seconds)
+            await conversation.report(
+                m.Abort(), self._macros.visible(), self._loop.time() + self._bounds.command_seconds
+            )
         conversation.end_transaction()
+        self._macros.end_transaction()
         duration_ms = round((self._loop.time() - self._began) * 1000)
-        await conversation.report(Disconnected(cause, duration_ms), self._loop.time() + self._bounds.command_seconds)
+        over = Disconnected(cause, duration_ms)
+        await conversation.report(over, self._macros.visible(), self._loop.time() + self._bounds.command_seconds)
 
     # ── shutdown ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -376,7 +393,15 @@ class Connection(asyncio.Protocol):
             task.cancel()
             decision = self._conversation.give_up(asking)
             for follower in self._rest if isinstance(decision.reply, m.Continue | m.Skip) else ():
-                self._conversation.note(follower, self._session.macros.visible())
+                self._conversation.note(follower, self._session.macros_at(follower))
                 decision = self._conversation.give_up(follower)
             self._answer(decision, owed=True)
         self._close("shutdown")
+
+
+_OF_THE_CONNECTION: Mapping[type, Callable[[Connection, Any], None]] = {
+    m.Negotiate: Connection._negotiate,
+    m.Quit: Connection._quit,
+    m.QuitNewConnection: Connection._quit_new_connection,
+}
+"""What concerns the connection and no conversation."""

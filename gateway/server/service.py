@@ -11,7 +11,8 @@ from typing import Protocol
 import structlog
 
 from gateway.policy.conversation import Conversation
-from gateway.policy.rules import Observer, Setup
+from gateway.policy.rules import Observer
+from gateway.policy.setup import Setup
 from gateway.server.connection import Connection, Timing
 from gateway.server.listener import UnixListener, listen_tcp, listen_unix
 

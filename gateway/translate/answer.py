@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from gateway.contract import response as r
 from gateway.contract.response import InvalidAnswerError
@@ -23,8 +22,7 @@ REFUSALS = frozenset(_DEFAULTS)
 """The actions that end in an SMTP reply."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """What one webhook decided; `reply` is set where the action is a refusal."""
 
     action: Action = Action.CONTINUE

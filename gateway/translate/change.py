@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gateway.contract import response as r
 from gateway.contract.response import InvalidAnswerError
@@ -19,8 +20,7 @@ _OVERHEAD = 8
 """Bytes of a packet beside its strings: an index and the NULs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What this answer may contain: `ops` agreed with the MTA, `allow` of the configuration, sizes in bytes."""
 
     event: Event

@@ -1,16 +1,16 @@
 """What is known of an SMTP session and of its mail transaction. A new one is a new object; nothing is cleared."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct, field
 
 from gateway.contract import request as r
 from gateway.mail.address import Address
 from gateway.mail.draft import Draft
 from gateway.mail.fields import Field
 from gateway.milter import messages as m
+from gateway.translate.parts import field_json
 from gateway.translate.text import both, exact, macro_texts, readable
 
 _FAMILIES: Mapping[bytes, str] = {b"4": "inet", b"6": "inet6", b"L": "unix", b"U": "unknown"}
@@ -33,8 +33,7 @@ class MailBody(Protocol):
         """The body from its beginning; each call starts anew."""
 
 
-@dataclass(slots=True)
-class SessionFacts:
+class SessionFacts(Struct, eq=False):
     """One SMTP session. `macros` is what is in scope at the present event."""
 
     id: str
@@ -45,19 +44,41 @@ class SessionFacts:
     auth: r.Auth | None = None
     transactions: int = 0
     macros: Mapping[bytes, bytes] = field(default_factory=dict)
-    macro_texts: dict[str, str] = field(default_factory=dict)
-    """The same as JSON shows them, made once for each change."""
+    _macro_texts: dict[str, str] | None = None
+    _client: r.Client | None = None
 
     def see_macros(self, macros: Mapping[bytes, bytes], *, at_mail: bool) -> None:
         """Take over the macros that are in scope; AUTH is known from MAIL on and stays."""
-        if macros is self.macros and not at_mail:
-            return
         if macros is not self.macros:
             self.macros = macros
-            self.macro_texts = macro_texts(macros)
+            self._macro_texts = None
             self.tls = tls_of(macros)
         if at_mail:
             self.auth = auth_of(macros)
+
+    def see_connect(self, connect: m.Connect) -> None:
+        """The client has connected."""
+        self.connect = connect
+        self._client = None
+
+    def see_helo(self, name: bytes) -> None:
+        """The client has given its name; it may do so again."""
+        self.helo = name
+        self._client = None
+
+    @property
+    def macro_texts(self) -> dict[str, str]:
+        """The macros as JSON shows them; made when first asked for, and kept until they change."""
+        if self._macro_texts is None:
+            self._macro_texts = macro_texts(self.macros)
+        return self._macro_texts
+
+    @property
+    def client(self) -> r.Client:
+        """The SMTP client as JSON shows it; kept likewise."""
+        if self._client is None:
+            self._client = _client_of(self)
+        return self._client
 
     @property
     def client_family(self) -> str:
@@ -81,8 +102,7 @@ class SessionFacts:
         )
 
 
-@dataclass(slots=True)
-class TransactionFacts:
+class TransactionFacts(Struct, eq=False):
     """One mail transaction, from MAIL to the final answer. Sizes in bytes."""
 
     id: str
@@ -108,6 +128,13 @@ class TransactionFacts:
     too_large: bool = False
     last_event: str = "mail"
     draft: Draft | None = None
+    _shown: list[r.Field] = field(default_factory=list)
+
+    def shown_fields(self) -> list[r.Field]:
+        """The fields that arrived, as JSON shows them; each is made once, so the list is not the caller's to change."""
+        shown = self._shown
+        shown += map(field_json, self.fields[len(shown) :])
+        return shown
 
     @property
     def size(self) -> int:
@@ -157,7 +184,7 @@ def optional(raw: bytes | None) -> str | None:
     return readable(raw) if raw else None
 
 
-def client_of(session: SessionFacts) -> r.Client:
+def _client_of(session: SessionFacts) -> r.Client:
     """The SMTP client as JSON."""
     connect = session.connect
     name, name_base64 = both(connect.hostname) if connect else (None, UNSET)
@@ -175,8 +202,7 @@ def client_of(session: SessionFacts) -> r.Client:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnected:
+class Disconnected(Struct, frozen=True):
     """The end of an SMTP session; `cause` is quit, eof, error or shutdown."""
 
     cause: str

@@ -1,20 +1,20 @@
 """Facts and an event to the request of one webhook."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.contract import VERSION
 from gateway.contract import request as r
 from gateway.contract.words import Event
-from gateway.mail.address import Address, split_params
+from gateway.mail.address import Address
 from gateway.mail.fields import Field, header_size
 from gateway.milter import messages as m
-from gateway.translate.facts import Disconnected, MailBody, SessionFacts, TransactionFacts, client_of, optional
+from gateway.translate.facts import Disconnected, MailBody, SessionFacts, TransactionFacts, optional
+from gateway.translate.parts import address_json, field_json
 from gateway.translate.terms import EVENT_OF, offered_events, offered_ops
 from gateway.translate.text import both, exact, is_text, readable, to_base64
 
@@ -23,8 +23,7 @@ NULL = Raw(b"null")
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
+class Audience(Struct, frozen=True, eq=False):
     """What one webhook is shown: its name, what was agreed for it, and what it includes."""
 
     webhook: str
@@ -36,20 +35,18 @@ class Audience:
     too_large_shows_body: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Occasion:
+class Occasion(Struct, frozen=True):
     """What is different at every call: its id, the time (RFC 3339), earlier answers and what the webhook kept."""
 
     id: str
     time: str
     dry_run: bool = False
     previous: tuple[r.Previous, ...] = ()
-    session_context: Raw = field(default_factory=lambda: NULL)
-    transaction_context: Raw = field(default_factory=lambda: NULL)
+    session_context: Raw = NULL
+    transaction_context: Raw = NULL
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """What a request shows of the message: changes of its answer refer to this."""
 
     request: r.Request
@@ -65,7 +62,8 @@ def render(
 ) -> Shown:
     """Make the request of `audience` for `event`."""
     name = EVENT_OF[type(event)]
-    message = _Message.of(name, transaction, audience) if transaction else _Message()
+    message = _NO_MESSAGE if transaction is None else _message(name, transaction, audience)
+    queue_id = None if transaction is None else transaction.queue_id
     request = r.Request(
         version=VERSION,
         id=occasion.id,
@@ -75,18 +73,18 @@ def render(
         dry_run=occasion.dry_run,
         session_id=session.id,
         transaction_id=transaction.id if transaction else None,
-        queue_id=optional(transaction.queue_id) if transaction else None,
+        queue_id=readable(queue_id) if queue_id else None,
         mta=_mta(session, audience),
-        client=client_of(session),
+        client=session.client,
         tls=session.tls,
         auth=session.auth,
-        envelope=_envelope(name, transaction),
+        envelope=_NO_ENVELOPE if transaction is None else _envelope(name, transaction),
         data=_DATA[type(event)](event, session, transaction, message),
-        message=message.json(multipart=audience.multipart and name is Event.END_OF_MESSAGE),
+        message=message.json,
         macros=session.macro_texts,
-        previous=list(occasion.previous),
+        previous=occasion.previous,
         context=r.Context(occasion.session_context, occasion.transaction_context),
-        queue_id_base64=exact(transaction.queue_id or b"") if transaction else UNSET,
+        queue_id_base64=exact(queue_id) if queue_id else UNSET,
     )
     return Shown(request, message.fields, message.body, message.truncated)
 
@@ -97,96 +95,102 @@ def encode(request: r.Request) -> bytes:
 
 
 def _mta(session: SessionFacts, audience: Audience) -> r.Mta:
-    macros = session.macros
-    address = macros.get(b"daemon_addr") or macros.get(b"if_addr")
-    port = macros.get(b"daemon_port", b"")
-    return r.Mta(
-        name=optional(macros.get(b"j")),
-        software=optional(macros.get(b"v")),
-        daemon=optional(macros.get(b"daemon_name")),
-        address=readable(address).strip("[]").removeprefix("IPv6:") if address else None,
-        port=(int(port) or None) if port.isdigit() else None,
-        milter_version=session.milter_version,
-        events=list(audience.events),
-        changes=list(audience.changes),
+    known = session.macros.get
+    address = known(b"daemon_addr") or known(b"if_addr")
+    return _mta_json(
+        audience,
+        session.milter_version,
+        known(b"j"),
+        known(b"v"),
+        known(b"daemon_name"),
+        address,
+        known(b"daemon_port"),
     )
 
 
-def _params(params: Sequence[bytes]) -> r.Params:
-    shown: r.Params = {}
-    for key, value in split_params(params):
-        text = readable(key)
-        if value is None:
-            shown[text] = True
-            continue
-        shown[text], sibling = both(value)
-        if isinstance(sibling, str):
-            shown[text + "_base64"] = sibling
-    return shown
+@lru_cache(maxsize=256)
+def _mta_json(
+    audience: Audience,
+    milter_version: int | None,
+    name: bytes | None,
+    software: bytes | None,
+    daemon: bytes | None,
+    address: bytes | None,
+    port: bytes | None,
+) -> r.Mta:
+    """The same for all sessions of one MTA, so made once."""
+    return r.Mta(
+        name=optional(name),
+        software=optional(software),
+        daemon=optional(daemon),
+        address=readable(address).strip("[]").removeprefix("IPv6:") if address else None,
+        port=(int(port) or None) if port and port.isdigit() else None,
+        milter_version=milter_version,
+        events=audience.events,
+        changes=audience.changes,
+    )
 
 
-@lru_cache(maxsize=1024)
-def _address(address: Address) -> r.Address:
-    text, sibling = both(address.bare)
-    return r.Address(text, _params(address.params), sibling)
+_NO_ENVELOPE = r.Envelope(None, [])
 
 
-def _envelope(event: Event, transaction: TransactionFacts | None) -> r.Envelope:
-    if transaction is None:
-        return r.Envelope(None, [])
+def _envelope(event: Event, transaction: TransactionFacts) -> r.Envelope:
     sender, recipients = transaction.sender, transaction.recipients
     if event is Event.END_OF_MESSAGE and transaction.draft is not None:
         sender, recipients = transaction.draft.sender, transaction.draft.recipients
-    return r.Envelope(_address(sender) if sender else None, [_address(item) for item in recipients])
+    return r.Envelope(address_json(sender) if sender else None, [address_json(item) for item in recipients])
 
 
-@dataclass(slots=True)
-class _Message:
+class _Message(Struct, frozen=True):
     """The message as this request shows it."""
 
-    size: int | None = None
-    known: bool = False
+    json: r.Message | None = None
     fields: Sequence[Field] | None = None
-    show_fields: bool = False
     body: bytes | MailBody | None = None
-    show_body: bool = False
+    size: int | None = None
     truncated: bool = False
-    _cached: list[r.Field] = field(default_factory=list)
 
-    @classmethod
-    def of(cls, event: Event, transaction: TransactionFacts, audience: Audience) -> "_Message":
-        if not transaction.headers_complete:
-            return cls()
-        draft = transaction.draft
-        shown = cls(
-            known=True,
-            fields=draft.shown() if draft else transaction.fields,
-            show_fields=audience.headers or event is Event.END_OF_HEADERS,
-        )
-        if event is Event.END_OF_MESSAGE:
-            shown._add_body(transaction, audience)
-        return shown
 
-    def _add_body(self, transaction: TransactionFacts, audience: Audience) -> None:
-        replaced = transaction.draft.body if transaction.draft else None
-        self.truncated = transaction.too_large
-        self.size = transaction.known_size
-        if replaced is not None and transaction.headers_seen:
-            self.size = header_size(self.fields or ()) + len(replaced)
-        elif self.size is not None and transaction.draft is not None and not self.truncated:
-            self.size = header_size(self.fields or ()) + transaction.body_size
-        included = audience.body or audience.multipart
-        self.show_body = included and (not self.truncated or audience.too_large_shows_body)
-        if self.show_body:
-            kept: bytes | MailBody = transaction.body if transaction.body is not None else b""
-            self.body = replaced if replaced is not None else kept
+_NO_MESSAGE = _Message()
 
-    def json(self, *, multipart: bool) -> r.Message | None:
-        if not self.known:
-            return None
-        headers = [field_json(item) for item in self.fields or ()] if self.show_fields else UNSET
-        show_body = self.show_body and not multipart
-        return r.Message(self.size, headers, body_json(self.body) if show_body and self.body is not None else UNSET)
+
+def _message(event: Event, transaction: TransactionFacts, audience: Audience) -> _Message:
+    if not transaction.headers_complete:
+        return _NO_MESSAGE
+    draft, show_fields = transaction.draft, audience.headers or event is Event.END_OF_HEADERS
+    fields: Sequence[Field]
+    headers: list[r.Field] | UnsetType = UNSET
+    if draft is None:
+        fields = transaction.fields
+        headers = transaction.shown_fields() if show_fields else UNSET
+    else:
+        fields = draft.shown()
+        headers = [field_json(item) for item in fields] if show_fields else UNSET
+    if event is not Event.END_OF_MESSAGE:
+        return _Message(r.Message(None, headers), fields)
+    size, body = _size(transaction, fields), _body_shown(transaction, audience)
+    shown = UNSET if body is None or audience.multipart else body_json(body)
+    return _Message(r.Message(size, headers, shown), fields, body, size, transaction.too_large)
+
+
+def _size(transaction: TransactionFacts, fields: Sequence[Field]) -> int | None:
+    """Bytes of the message with the changes so far, None where a part of it is not known."""
+    draft, size = transaction.draft, transaction.known_size
+    if draft is None:
+        return size
+    if draft.body is not None and transaction.headers_seen:
+        return header_size(fields) + len(draft.body)
+    if size is None or transaction.too_large:
+        return size
+    return header_size(fields) + transaction.body_size
+
+
+def _body_shown(transaction: TransactionFacts, audience: Audience) -> bytes | MailBody | None:
+    if not (audience.body or audience.multipart) or (transaction.too_large and not audience.too_large_shows_body):
+        return None
+    if transaction.draft is not None and transaction.draft.body is not None:
+        return transaction.draft.body
+    return transaction.body if transaction.body is not None else b""
 
 
 STREAMED = Raw(b'{"\xf0\x9f\x93\xa8":0}')
@@ -203,23 +207,6 @@ def body_json(body: bytes | MailBody) -> r.Content | Raw:
     return r.Content(base64=to_base64(raw))
 
 
-def field_json(item: Field) -> r.Field:
-    """One field with what is needed to rebuild it byte for byte."""
-    if item.raw[:1] == b" ":
-        try:
-            return r.Field(item.name.decode(), item.raw[1:].decode())
-        except UnicodeDecodeError:
-            pass
-    name, name_base64 = both(item.name)
-    value, value_base64 = both(item.value)
-    return r.Field(name, value, name_base64, value_base64, _whole_field(item))
-
-
-def _whole_field(item: Field) -> str | UnsetType:
-    """`name:value` in base64 where the byte after the colon is not a space, since `value` cannot tell then."""
-    return UNSET if item.raw[:1] == b" " else to_base64(item.name + b":" + item.raw)
-
-
 _Builder = Callable[[Any, SessionFacts, Any, _Message], Any]
 
 
@@ -231,7 +218,7 @@ def _negotiate(event: m.Negotiate, *_: object) -> r.NegotiateData:
 
 
 def _connect(event: m.Connect, session: SessionFacts, *_: object) -> r.ConnectData:
-    client = client_of(session)
+    client = session.client
     return r.ConnectData(
         name=client.name or "",
         address=client.address,
@@ -247,12 +234,12 @@ def _helo(event: m.Helo, *_: object) -> r.HeloData:
 
 
 def _mail(event: m.Mail, *_: object) -> r.MailData:
-    address = _address(Address(event.sender, event.params))
+    address = address_json(Address(event.sender, event.params))
     return r.MailData(address.address, address.params, address.address_base64)
 
 
 def _rcpt(event: m.Rcpt, session: SessionFacts, transaction: TransactionFacts, *_: object) -> r.RcptData:
-    address = _address(Address(event.recipient, event.params))
+    address = address_json(Address(event.recipient, event.params))
     return r.RcptData(
         address=address.address,
         params=address.params,
@@ -268,7 +255,7 @@ def rejected_by_mta(session: SessionFacts) -> bool:
 
 
 def _header(event: m.Header, _: SessionFacts, transaction: TransactionFacts, *__: object) -> r.HeaderData:
-    shown = field_json(transaction.fields[-1])
+    shown = transaction.shown_fields()[-1]
     return r.HeaderData(
         index=transaction.field_count - 1,
         name=shown.name,
@@ -306,13 +293,15 @@ def _disconnect(event: Disconnected, session: SessionFacts, *_: object) -> r.Dis
     return r.DisconnectData(event.cause, session.transactions, event.duration_ms)
 
 
+_DATA_DATA = r.DataData()
+
 _DATA: Mapping[type, _Builder] = {
     m.Negotiate: _negotiate,
     m.Connect: _connect,
     m.Helo: _helo,
     m.Mail: _mail,
     m.Rcpt: _rcpt,
-    m.Data: lambda *_: r.DataData(),
+    m.Data: lambda *_: _DATA_DATA,
     m.Header: _header,
     m.EndOfHeaders: _end_of_headers,
     m.Body: _body,

@@ -11,7 +11,7 @@ from dialogue import Dialogue, Mta
 from gateway_harness import Backend
 from gateway_harness import gateway as run_gateway
 
-from gateway.policy.rules import Setup
+from gateway.policy.setup import Setup
 
 OK_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 EMPTY_ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"

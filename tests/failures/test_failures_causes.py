@@ -32,7 +32,7 @@ from misbehaving import (
     status,
 )
 
-from gateway.policy.rules import Setup
+from gateway.policy.setup import Setup
 from gateway.spool import MemoryBudget, Spool
 
 REJECTED = b"y550 5.7.1 Command rejected\0"

@@ -17,7 +17,7 @@ OLD: Pairs = [(b"A", b" 1"), (b"B", b" 2"), (b"a", b" 3"), (b"C", b" 4")]
 
 
 def draft_of(pairs: Sequence[tuple[bytes, bytes]], *answers: Sequence[c.Change]) -> Draft:
-    draft = Draft([Field(name, raw, arrived=True) for name, raw in pairs], Address(b"<a@x>"), [Address(b"<b@y>")])
+    draft = Draft([Field.of_mta(name, raw) for name, raw in pairs], Address(b"<a@x>"), [Address(b"<b@y>")])
     for answer in answers:
         draft.apply(answer, draft.shown())
     return draft

@@ -20,7 +20,7 @@ RECIPIENTS = [Address(b"<b@y>", (b"NOTIFY=NEVER",)), Address(b"c@y")]
 
 
 def draft_of(pairs: Sequence[tuple[bytes, bytes]] = (), *answers: Sequence[c.Change], known: bool = True) -> Draft:
-    fields = [Field(name, raw, arrived=True) for name, raw in pairs]
+    fields = [Field.of_mta(name, raw) for name, raw in pairs]
     draft = Draft(fields, SENDER, RECIPIENTS, fields_known=known)
     for answer in answers:
         draft.apply(answer, draft.shown())

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from dataclasses import replace
 
 import pytest
 from gateway_harness import (
@@ -180,8 +181,7 @@ async def test_what_piles_up_behind_a_call_is_bounded_and_nothing_of_it_is_lost(
 async def test_a_full_disk_fails_the_calls_that_need_the_body_and_nothing_else(backend: Backend) -> None:
     def no_disk(made: Generation) -> None:
         budget = MemoryBudget(1 << 20)
-        fields = {name: getattr(made.setup, name) for name in made.setup.__dataclass_fields__}
-        made.setup = type(made.setup)(**{**fields, "new_body": lambda: Spool(budget, 10, "/proc/no-such-directory")})
+        made.setup = replace(made.setup, new_body=lambda: Spool(budget, 10, "/proc/no-such-directory"))
 
     async with gateway(backend, webhook={"events": ["end_of_message"]}, adjust=no_disk) as gw, gw.peer() as mta:
         await mta.negotiate()
