@@ -36,7 +36,8 @@ class Field(Struct, eq=False, gc=False):
     @property
     def size(self) -> int:
         """Bytes on the SMTP wire, line ends included."""
-        return len(self.name) + 1 + len(self.raw) + self.raw.count(b"\n") + 2
+        raw = self.raw
+        return len(self.name) + len(raw) + raw.count(b"\n") + 3  # the colon and CRLF
 
     def named(self, name: bytes) -> bool:
         """Whether this is a field of that name; names are case-insensitive (RFC 5322 §1.2.2)."""

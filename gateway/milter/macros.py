@@ -93,6 +93,11 @@ class MacroScope:
             self._passing = passing
             self._stale = True
 
+    @property
+    def passing(self) -> bytes | None:
+        """The set of the present command, undecoded, where it is one that passes with it."""
+        return self._passing
+
     def _clear(self, stages: Iterable[bytes]) -> None:
         for stage in stages:
             if self._sets.pop(stage, None) is not None:

@@ -23,8 +23,8 @@ from typing import cast
 from msgspec import Struct
 
 from gateway.milter import messages as m
-from gateway.milter.codec import Frame, decode_command
-from gateway.milter.constants import Steps
+from gateway.milter.codec import Frame, FrameBuffer, decode_command, decode_header, frame
+from gateway.milter.constants import Command, Steps
 from gateway.milter.errors import ProtocolError
 from gateway.milter.macros import MacroScope
 
@@ -200,9 +200,9 @@ class Session:
         """Whether a mail transaction has begun and not ended."""
         return self.state in OPEN
 
-    def receive(self, frame: Frame) -> Step:
+    def receive(self, packet: Frame) -> Step:
         """Take one packet. Raises ProtocolError where it is malformed or against the order."""
-        command = decode_command(frame)
+        command = decode_command(packet)
         kind = type(command)
         if kind is m.Macros:
             return self._announce(cast("m.Macros", command))
@@ -210,12 +210,21 @@ class Session:
         if target is None:
             return self._leave_order(cast("Event", command))
         if kind in _UNUSUAL:
-            return self._advance(frame[0], target, cast("Event", command))
+            return self._advance(packet[0], target, cast("Event", command))
         if target is not self.state:
             self._move(target)
         self._judged = kind
-        self.macros.begin(frame[0])
+        self.macros.begin(packet[0])
         return Step((cast("Event", command),), self.owes(kind))
+
+    def receive_fields(self, frames: FrameBuffer) -> list[m.Header]:
+        """The header fields that stand next in the buffer; only right after one, and where none is answered.
+
+        Raises ProtocolError where one is malformed.
+        """
+        macros = self.macros.passing
+        repeated = b"" if macros is None else frame(Command.MACRO, Command.HEADER + macros)
+        return list(map(decode_header, frames.next_run(Command.HEADER, repeated)))
 
     def _move(self, state: State) -> None:
         self.state = state

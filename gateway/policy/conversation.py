@@ -4,7 +4,7 @@ The first reject, tempfail, discard or disconnect ends an event; where nobody re
 CONTINUE, ACCEPT and SKIP, and at the end of the message hands over the net result of all changes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -132,6 +132,10 @@ class Conversation:
     def take(self, event: object) -> None:
         """Take an event in about which nobody is asked and nothing is to be decided."""
         self._facts.take(event)
+
+    def take_fields(self, events: Iterable[m.Header]) -> None:
+        """Take header fields in, likewise."""
+        self._facts.take_fields(events)
 
     def _begin_transaction(self) -> None:
         self._inquiry.begin_transaction()

@@ -1,6 +1,6 @@
 """What the events of a session add to its facts; without replies, calls or decisions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from gateway.mail.address import Address
 from gateway.mail.draft import Draft
@@ -100,15 +100,22 @@ class Gathering:
             transaction.recipients.append(Address(event.recipient, event.params))
 
     def _header(self, event: m.Header) -> None:
-        transaction = self.current
+        self.take_fields((event,))
+
+    def take_fields(self, events: Iterable[m.Header]) -> None:
+        """Take header fields in."""
+        transaction, bounds = self.current, self._bounds
         transaction.headers_seen = True
-        field = Field.of_mta(event.name, event.value if self.leading_space else b" " + event.value)
-        transaction.field_count += 1
-        transaction.header_size += field.size
-        if transaction.field_count > self._bounds.headers or transaction.size > self._bounds.message_bytes:
-            transaction.too_large = True
-        else:
-            transaction.fields.append(field)
+        fields, count, size = transaction.fields, transaction.field_count, transaction.header_size
+        for event in events:
+            field = Field.of_mta(event.name, event.value if self.leading_space else b" " + event.value)
+            count += 1
+            size += field.size
+            if count > bounds.headers or size > bounds.message_bytes:
+                transaction.too_large = True
+            else:
+                fields.append(field)
+        transaction.field_count, transaction.header_size = count, size
 
     def _end_of_headers(self, _: m.EndOfHeaders) -> None:
         transaction = self.current

@@ -112,7 +112,11 @@ class Agreed(Struct, frozen=True, eq=False):
 UNAGREED = Agreed(m.Agreement(MAX_VERSION, Actions(0), Steps(0)), (), frozenset(Event))
 """Before the negotiation."""
 
-_QUIET: Mapping[Event, type] = {Event.HEADER: m.Header, Event.END_OF_HEADERS: m.EndOfHeaders}
+_QUIET: Mapping[Event, type] = {
+    Event.DATA: m.Data,
+    Event.HEADER: m.Header,
+    Event.END_OF_HEADERS: m.EndOfHeaders,
+}
 _KEPT_OFFERS = 16
 
 

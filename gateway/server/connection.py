@@ -195,6 +195,8 @@ class Connection(asyncio.Protocol):
             conversation.take(event)
             if owed:
                 self._out.append(_CONTINUE)
+            elif kind is m.Header:
+                conversation.take_fields(self._session.receive_fields(self._frames))
         elif kind in _OF_THE_CONNECTION:
             _OF_THE_CONNECTION[kind](self, event)
         elif conversation.note(event, self._session.macros_at(event)) or conversation.wants_flush:
