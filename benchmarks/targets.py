@@ -109,9 +109,12 @@ class Bench:
     def pymilter(self, url: str, mode: str) -> Process:
         """Start pymilter with requests; `mode` events or message. Raises MissingError."""
         python = "/usr/bin/python3"
-        found = Path(python).exists() and not subprocess.run(
-            [python, "-c", "import Milter, requests"], check=False, stderr=subprocess.DEVNULL
-        ).returncode
+        found = (
+            Path(python).exists()
+            and not subprocess.run(
+                [python, "-c", "import Milter, requests"], check=False, stderr=subprocess.DEVNULL
+            ).returncode
+        )
         if not found:
             raise MissingError("pymilter: apt-get install python3-milter python3-requests")
         path = self.scratch / f"pymilter-{mode}.sock"

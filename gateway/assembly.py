@@ -6,6 +6,7 @@ from gateway.config import ListenSpec, Settings, TcpSpec, UnixSpec
 from gateway.config import Webhook as WebhookSettings
 from gateway.config import When as WhenSettings
 from gateway.contract.words import Event
+from gateway.observe import log_alternative
 from gateway.policy.rules import Bounds, OnFailure, OnTooLarge, Webhook
 from gateway.policy.setup import Setup
 from gateway.policy.when import ALWAYS, ClientRule, When
@@ -63,7 +64,7 @@ def client(settings: WebhookSettings, response_bytes: int, budget: MemoryBudget)
     tls = settings.tls
     endpoint = Endpoint(
         name=settings.name,
-        url=settings.url,
+        urls=settings.url,
         retries=settings.retries,
         secrets=tuple(secret.value for secret in settings.secret_file),
         headers=tuple((name, header.value) for name, header in settings.headers.items()),
@@ -75,7 +76,7 @@ def client(settings: WebhookSettings, response_bytes: int, budget: MemoryBudget)
         http2=settings.http2,
         response_bytes=response_bytes,
     )
-    return WebhookClient(endpoint, version=VERSION, budget=budget)
+    return WebhookClient(endpoint, version=VERSION, budget=budget, on_alternative=log_alternative)
 
 
 def webhook(settings: WebhookSettings, asker: WebhookClient) -> Webhook:

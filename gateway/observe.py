@@ -13,13 +13,14 @@ from gateway.milter.messages import ReplyCode
 from gateway.policy.rules import Exchange
 from gateway.translate.facts import SessionFacts, TransactionFacts
 from gateway.translate.text import readable
+from gateway.webhook import WebhookError
 
 
 class LogObserver:
     """Writes what happened to the log."""
 
     def __init__(self) -> None:
-        self._log = structlog.get_logger("gateway")
+        self._log = structlog.get_logger("gateway").bind()
 
     def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: Exchange) -> None:
         """Keep no exchange: the log tells decisions and failures."""
@@ -85,6 +86,15 @@ class LogObserver:
             size=transaction.known_size if transaction else None,
             recipients=len(transaction.recipients) if transaction else None,
         )
+
+
+def log_alternative(webhook: str, url: str, failure: WebhookError | None) -> None:
+    """Log that one of several URLs of a webhook is left aside, or works again."""
+    log = structlog.get_logger("gateway")
+    if failure is None:
+        log.info("webhook url works again", webhook=webhook, url=url)
+    else:
+        log.warning("webhook url left aside", webhook=webhook, url=url, cause=str(failure.cause), reason=str(failure))
 
 
 def _as_told(reply: ReplyCode) -> str:

@@ -27,21 +27,29 @@ def check(settings: Settings) -> int:
 
 
 async def _check(settings: Settings) -> int:
+    code = OK
+    for item in settings.webhook:
+        for url in item.url:
+            title = item.name if len(item.url) == 1 else f"{item.name} ({url})"
+            alone = item.model_copy(update={"url": (url,)})
+            code = max(code, await _check_one(title, settings.model_copy(update={"webhook": (alone,)})))
+    return code
+
+
+async def _check_one(title: str, settings: Settings) -> int:
+    """Ask the only webhook of these settings."""
     try:
         generation = assembly.generation(settings)
     except ValueError as error:
         raise CommandError(f"configuration: {error}") from error
     setup = assembly.dry(generation.setup)
-    code = OK
     try:
-        for webhook in setup.webhooks:
-            asked = await _ask(webhook, setup)
-            click.echo(_line(webhook, asked))
-            code = code if asked.error is None else FAILED
+        asked = await _ask(setup.webhooks[0], setup)
     finally:
         for client in generation.clients:
             await client.aclose()
-    return code
+    click.echo(_line(title, asked))
+    return OK if asked.error is None else FAILED
 
 
 def _first_event(webhook: Webhook) -> Event:
@@ -64,9 +72,9 @@ def _seconds(event: Event, bounds: Bounds) -> float:
     return bounds.end_of_message_seconds if event is Event.END_OF_MESSAGE else bounds.command_seconds
 
 
-def _line(webhook: Webhook, asked: Asked) -> str:
+def _line(title: str, asked: Asked) -> str:
     exchange = asked.exchange
-    start = f"{webhook.name}: {exchange.event}: "
+    start = f"{title}: {exchange.event}: "
     timing = f"{exchange.elapsed_ms:.0f} ms"
     if asked.judgement is None:
         status = "" if exchange.status is None else f"HTTP {exchange.status}, but the answer is invalid: "

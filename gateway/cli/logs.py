@@ -2,34 +2,49 @@
 
 import logging
 import sys
+from datetime import UTC, datetime
 
+import msgspec
 import structlog
+
+_to_json = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def set_up_logs(form: str) -> None:
     """Send all log lines, also those of libraries, to standard error. `form` is json or text."""
+    wrapper = structlog.make_filtering_bound_logger(logging.INFO)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_time,
         _without_nulls,
     ]
-    rendering: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if form == "json"
-        else [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,  # the default shows variables: what the mail says
-            )
-        ]
-    )
-    structlog.configure(
-        processors=[*shared, *rendering],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
+    if form == "json":
+        structlog.configure(
+            processors=[*shared, structlog.processors.format_exc_info, _render],
+            wrapper_class=wrapper,
+            logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
+        )
+    else:
+        console = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # the default shows variables: what the mail says
+        )
+        structlog.configure(
+            processors=[*shared, console],
+            wrapper_class=wrapper,
+            logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+
+def _render(_: object, __: str, values: structlog.typing.EventDict) -> bytes:
+    return _to_json(values)
+
+
+def _add_time(_: object, __: str, values: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    values["timestamp"] = datetime.now(UTC).isoformat()[:-6] + "Z"
+    return values
 
 
 def _without_nulls(_: object, __: str, values: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from gateway.contract.words import Event, Op
 from gateway.milter import messages as m
 from gateway.milter.constants import MAX_VERSION, Actions, Steps
-from gateway.policy.ask import new_id, utc_now
 from gateway.policy.gathering import Gathering
 from gateway.policy.rules import Bounds
+from gateway.policy.stamp import new_id, utc_now
 from gateway.spool import MemoryBudget, Spool
 from gateway.translate.facts import Disconnected, SessionFacts, TransactionFacts
 from gateway.translate.render import Audience, Occasion, encode, render

@@ -66,9 +66,10 @@ def _webhook(table: Mapping[str, Any]) -> Iterator[Finding]:
     """Check one webhook's keys against each other."""
     tls = _table(table.get("tls"))
     url = table.get("url")
+    urls = [url] if isinstance(url, str) else _list(url)
     if "uds" in table and "proxy" in table:
         yield ("proxy",), "excludes uds: a backend is reached through one of them"
-    if tls and isinstance(url, str) and url.lower().startswith("http://"):
+    if tls and urls and all(isinstance(each, str) and each.lower().startswith("http://") for each in urls):
         yield ("tls",), "is of no use with an http:// url: write https://"
     if "key_file" in tls and "cert_file" not in tls:
         yield ("tls", "key_file"), "needs cert_file beside it"

@@ -124,15 +124,30 @@ def check_macro(value: object) -> str:
 
 def parse_url(value: object) -> str:
     """Check a webhook's URL, in which only ``{event}`` is substituted."""
-    match value:
-        case list():
-            raise ValueError("lists of URLs are not supported yet: give one URL")
     written = text(value)
     for found in _PLACEHOLDER.findall(written):
         if found != EVENT_PLACEHOLDER:
             raise ValueError(f"only the placeholder {{event}} is substituted, not {found!a}")
     _check_http(written.replace(EVENT_PLACEHOLDER, "event"))
     return written
+
+
+def parse_urls(value: object) -> tuple[str, ...]:
+    """Check one URL, or a list of alternatives."""
+    if not isinstance(value, list | tuple):
+        return (parse_url(value),)
+    if not value:
+        raise ValueError("must name at least one URL")
+    urls: list[str] = []
+    for number, item in enumerate(value, 1):
+        try:
+            url = parse_url(item)
+        except ValueError as error:
+            raise ValueError(f"number {number} of the list {error}") from error
+        if url in urls:
+            raise ValueError(f"number {number} of the list is {url} again")
+        urls.append(url)
+    return tuple(urls)
 
 
 def parse_proxy(value: object) -> str:
@@ -211,7 +226,7 @@ Peer = Annotated[Network, PlainValidator(parse_network)]
 ClientRule = Annotated[NetworkRule, PlainValidator(parse_network_rule)]
 Entry = Annotated[str, PlainValidator(check_entry)]
 Macro = Annotated[str, PlainValidator(check_macro)]
-Url = Annotated[str, PlainValidator(parse_url)]
+Urls = Annotated[tuple[str, ...], PlainValidator(parse_urls)]
 Proxy = Annotated[str, PlainValidator(parse_proxy)]
 SocketPath = Annotated[str, PlainValidator(parse_socket_path)]
 FieldName = Annotated[str, AfterValidator(check_field_name)]

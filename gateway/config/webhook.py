@@ -17,7 +17,7 @@ from gateway.config.values import (
     Name,
     Proxy,
     SocketPath,
-    Url,
+    Urls,
 )
 from gateway.contract.words import Action, Event, Op
 
@@ -121,7 +121,7 @@ class Webhook(Table):
     """A backend and how it is called."""
 
     name: Name
-    url: Url
+    url: Urls
     events: Annotated[tuple[Annotated[Event, BeforeValidator(_known_event)], ...], Listed, Field(min_length=1)] = (
         *Event,
     )
@@ -158,9 +158,9 @@ class Webhook(Table):
         """Whether the webhook may answer this action or change; continue and accept always."""
         return self.allow is None or word in self.allow or word in (Action.CONTINUE, Action.ACCEPT)
 
-    def url_for(self, event: str) -> str:
-        """Return the URL that this event is posted to."""
-        return self.url.replace(EVENT_PLACEHOLDER, event)
+    def urls_for(self, event: str) -> tuple[str, ...]:
+        """Return the URLs that this event is posted to, in the order in which they are tried."""
+        return tuple(url.replace(EVENT_PLACEHOLDER, event) for url in self.url)
 
     def timeout_for(self, event: str) -> float:
         """Return the seconds that one call of this event may take, all attempts together."""

@@ -1,11 +1,11 @@
 """What can be asked to change in a message, as bytes; field values come without the leading space."""
 
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class AddField:
+
+class AddField(Struct, frozen=True):
     """`at`: "end", "start" (above everything), or before the field of that number (from 0) in what was shown."""
 
     name: bytes
@@ -13,16 +13,14 @@ class AddField:
     at: int | Literal["start", "end"] = "end"
 
 
-@dataclass(frozen=True, slots=True)
-class SetField:
+class SetField(Struct, frozen=True):
     """Replace the first field of the name, drop the others, add one if there is none."""
 
     name: bytes
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeField:
+class ChangeField(Struct, frozen=True):
     """Change the `nth` field (from 1) of the name."""
 
     name: bytes
@@ -30,54 +28,47 @@ class ChangeField:
     nth: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteField:
+class DeleteField(Struct, frozen=True):
     """Delete the `nth` field (from 1) of the name, or all of them."""
 
     name: bytes
     nth: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewBody:
+class NewBody(Struct, frozen=True):
     """Another body."""
 
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(Struct, frozen=True):
     """Another message: (name, raw value) of every field. `body` None: the old one stays."""
 
     fields: tuple[tuple[bytes, bytes], ...]
     body: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class AddRecipient:
+class AddRecipient(Struct, frozen=True):
     """Another recipient; `address` without brackets."""
 
     address: bytes
     params: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteRecipient:
+class DeleteRecipient(Struct, frozen=True):
     """One recipient less; `address` without brackets."""
 
     address: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeSender:
+class ChangeSender(Struct, frozen=True):
     """Another envelope sender; `address` without brackets, empty for the null sender."""
 
     address: bytes
     params: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """Quarantine the message."""
 
     reason: bytes

@@ -51,11 +51,11 @@ class Draft:
 
     def shown(self) -> tuple[Field, ...]:
         """The fields that a request shows now."""
-        return tuple(item for item in self.fields if not item.deleted)
+        return tuple([item for item in self.fields if not item.deleted])
 
     def arrived(self) -> tuple[Field, ...]:
         """The fields as the MTA sent them."""
-        return tuple(item for item in self.fields if item.arrived is not None)
+        return tuple([item for item in self.fields if item.arrived is not None])
 
     def apply(self, changes: Iterable[c.Change], shown: Sequence[Field]) -> None:
         """Apply one answer, whose request showed the fields `shown`."""

@@ -44,7 +44,9 @@ def _vanishes(field: Field, *, leading_space: bool) -> bool:
 
 def _changed_fields(draft: Draft, *, leading_space: bool) -> list[m.ChangeHeader]:
     arrived = draft.arrived()
-    changed = []
+    changed: list[m.ChangeHeader] = []
+    if all(field.raw is field.arrived and not field.deleted for field in arrived):
+        return changed
     for number, field in zip(occurrences(arrived), arrived, strict=True):
         if field.deleted:
             changed.append(m.ChangeHeader(number, field.name, b""))
@@ -71,8 +73,14 @@ def _unseen_fields(draft: Draft, *, leading_space: bool) -> Iterator[m.ChangeHea
 
 def _added_fields(draft: Draft, *, leading_space: bool) -> Iterator[m.AddHeader | m.InsertHeader]:
     """Insertions from the top down, each counting those before it; then appended ones; last those above all."""
+    if all(field.raw is field.arrived and not field.deleted for field in draft.fields):
+        return
     taken = {b"received", *(field.name.lower() for field in draft.arrived())}
-    stays = [field.arrived is not None and not _vanishes(field, leading_space=leading_space) for field in draft.fields]
+    stays = [
+        (field.raw is field.arrived and not field.deleted)
+        or (field.arrived is not None and not _vanishes(field, leading_space=leading_space))
+        for field in draft.fields
+    ]
     last = max((at for at, field in enumerate(stays) if field), default=-1)
     top = max((at for at, field in enumerate(draft.fields) if field.on_top and not field.deleted), default=-1)
     on_top: list[m.InsertHeader] = []

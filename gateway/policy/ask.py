@@ -1,11 +1,9 @@
 """One question to one webhook: the request's bytes, the call, and the judgement that its answer makes."""
 
 import asyncio
-from datetime import UTC, datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
-from uuid_utils import uuid7
 
 from gateway.contract import request as r
 from gateway.contract.response import EMPTY, InvalidAnswerError, decode_response
@@ -13,6 +11,7 @@ from gateway.contract.words import Event
 from gateway.mail.changes import NewBody, NewMessage
 from gateway.policy.member import Member
 from gateway.policy.rules import Bounds, Exchange
+from gateway.policy.stamp import new_id, utc_now
 from gateway.translate.answer import PASS, Judgement, judge
 from gateway.translate.change import Limits
 from gateway.translate.facts import MailBody, SessionFacts, TransactionFacts
@@ -22,16 +21,6 @@ from gateway.translate.render import Occasion, Shown, encode, render
 from gateway.webhook import Answer, Body, BodyFailed, Call, DeadlineExceeded, WebhookError
 
 JSON = "application/json"
-
-
-def new_id() -> str:
-    """A UUID of version 7 (RFC 9562 §5.7): sortable by time."""
-    return str(uuid7())
-
-
-def utc_now() -> str:
-    """The time in RFC 3339, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 class Question(Struct, frozen=True):

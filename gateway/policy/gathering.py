@@ -7,8 +7,8 @@ from gateway.mail.draft import Draft
 from gateway.mail.fields import Field
 from gateway.milter import messages as m
 from gateway.milter.constants import Steps
-from gateway.policy.ask import new_id
 from gateway.policy.rules import Bounds, StoredBody
+from gateway.policy.stamp import new_id
 from gateway.translate.facts import Disconnected, SessionFacts, TransactionFacts
 from gateway.translate.terms import EVENT_OF
 

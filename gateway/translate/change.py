@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import get_args
 
 from msgspec import Struct
 
@@ -66,7 +67,7 @@ def attached_message(message: bytes, limits: Limits) -> c.Change:
 
 
 def _check_op(change: r.Change, limits: Limits) -> None:
-    op = Op(str(change.__struct_config__.tag))
+    op = _OPS[type(change)]
     check_allowed(op, limits)
     if op not in limits.ops:
         raise InvalidAnswerError(f"{op} was not agreed with the MTA for this webhook")
@@ -174,6 +175,8 @@ def _parsed(message: bytes) -> c.NewMessage:
         _fits(name, raw)
     return c.NewMessage(tuple(pairs), body)
 
+
+_OPS = {kind: Op(str(kind.__struct_config__.tag)) for kind in get_args(r.Change)}
 
 _MAKE: Mapping[type, Callable[..., c.Change]] = {
     r.AddHeader: _add_header,

@@ -10,7 +10,7 @@ from gateway.mail.address import Address
 from gateway.mail.draft import Draft
 from gateway.mail.fields import Field
 from gateway.milter import messages as m
-from gateway.translate.parts import field_json
+from gateway.translate.parts import envelope_json, field_json
 from gateway.translate.text import both, exact, macro_texts, readable
 
 _FAMILIES: Mapping[bytes, str] = {b"4": "inet", b"6": "inet6", b"L": "unix", b"U": "unknown"}
@@ -129,12 +129,21 @@ class TransactionFacts(Struct, eq=False):
     last_event: str = "mail"
     draft: Draft | None = None
     _shown: list[r.Field] = field(default_factory=list)
+    _envelope: r.Envelope | None = None
+    _envelope_of: tuple[int, int] = (0, 0)
 
     def shown_fields(self) -> list[r.Field]:
         """The fields that arrived, as JSON shows them; each is made once, so the list is not the caller's to change."""
         shown = self._shown
         shown += map(field_json, self.fields[len(shown) :])
         return shown
+
+    def envelope(self) -> r.Envelope:
+        """Sender and recipients as JSON shows them; made anew only after a RCPT."""
+        state = (self.rcpt_events, len(self.recipients))
+        if self._envelope is None or state != self._envelope_of:
+            self._envelope_of, self._envelope = state, envelope_json(self.sender, self.recipients)
+        return self._envelope
 
     @property
     def size(self) -> int:

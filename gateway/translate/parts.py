@@ -36,6 +36,11 @@ def address_json(address: Address) -> r.Address:
     return r.Address(text, _params(address.params), sibling)
 
 
+def envelope_json(sender: Address | None, recipients: Sequence[Address]) -> r.Envelope:
+    """An envelope."""
+    return r.Envelope(address_json(sender) if sender else None, [address_json(item) for item in recipients])
+
+
 def _params(params: Sequence[bytes]) -> r.Params:
     shown: r.Params = {}
     for key, value in split_params(params):

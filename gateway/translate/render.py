@@ -14,7 +14,7 @@ from gateway.mail.address import Address
 from gateway.mail.fields import Field, header_size
 from gateway.milter import messages as m
 from gateway.translate.facts import Disconnected, MailBody, SessionFacts, TransactionFacts, optional
-from gateway.translate.parts import address_json, field_json
+from gateway.translate.parts import address_json, envelope_json, field_json
 from gateway.translate.terms import EVENT_OF, offered_events, offered_ops
 from gateway.translate.text import both, exact, is_text, readable, to_base64
 
@@ -135,10 +135,10 @@ _NO_ENVELOPE = r.Envelope(None, [])
 
 
 def _envelope(event: Event, transaction: TransactionFacts) -> r.Envelope:
-    sender, recipients = transaction.sender, transaction.recipients
-    if event is Event.END_OF_MESSAGE and transaction.draft is not None:
-        sender, recipients = transaction.draft.sender, transaction.draft.recipients
-    return r.Envelope(address_json(sender) if sender else None, [address_json(item) for item in recipients])
+    draft = transaction.draft
+    if event is Event.END_OF_MESSAGE and draft is not None:
+        return envelope_json(draft.sender, draft.recipients)
+    return transaction.envelope()
 
 
 class _Message(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 import binascii
 from collections.abc import Mapping
+from functools import lru_cache
 
 from msgspec import UNSET
 
@@ -54,10 +55,16 @@ def is_text(raw: bytes) -> bool:
 def macro_texts(macros: Mapping[bytes, bytes]) -> dict[str, str]:
     """Macros for JSON: names of one letter bare, longer ones in braces; `NAME_base64` where a value is not UTF-8."""
     texts: dict[str, str] = {}
-    for name, value in macros.items():
-        key = readable(name)
-        key = key if len(key) == 1 else "{" + key + "}"
-        texts[key], sibling = both(value)
-        if isinstance(sibling, str):
-            texts[key + "_base64"] = sibling
+    for pair in macros.items():
+        texts.update(_macro_text(pair))
     return texts
+
+
+@lru_cache(maxsize=256)
+def _macro_text(pair: tuple[bytes, bytes]) -> tuple[tuple[str, str], ...]:
+    """One of them; most are the same in many sessions."""
+    name, value = pair
+    key = readable(name)
+    key = key if len(key) == 1 else "{" + key + "}"
+    text, sibling = both(value)
+    return ((key, text), (key + "_base64", sibling)) if isinstance(sibling, str) else ((key, text),)

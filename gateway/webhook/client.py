@@ -6,13 +6,14 @@ the body says. Which transport carries it follows from the endpoint.
 
 import asyncio
 import math
-import os
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from random import getrandbits
 
+from gateway.webhook.alternatives import Alternative, Alternatives
 from gateway.webhook.bodies import SLICE_BYTES
 from gateway.webhook.endpoint import Endpoint
 from gateway.webhook.httpx_transport import HttpxTransport
@@ -21,6 +22,7 @@ from gateway.webhook.pool import PoolLimits
 from gateway.webhook.signature import signature, signature_of
 from gateway.webhook.transport import (
     Body,
+    Cause,
     DeadlineExceeded,
     HttpAnswer,
     HttpRequest,
@@ -31,6 +33,18 @@ from gateway.webhook.transport import (
 )
 
 _BACKOFF_SECONDS = 0.1
+_ASIDE = frozenset(
+    (
+        Cause.CONNECT,
+        Cause.DNS,
+        Cause.TLS,
+        Cause.TIMEOUT,
+        Cause.BROKEN_ANSWER,
+        Cause.RATE_LIMITED,
+        Cause.SERVER_ERROR,
+    )
+)
+"""What a URL is left aside for; anything else would be the same at another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +110,8 @@ class WebhookClient:
         endpoint: checked here.
         version: of the gateway, for user-agent.
         on_attempt: told after each attempt; must not raise.
+        on_alternative: told (name, URL, failure) when one of several URLs is left aside, and without a failure when
+            it works again; must not raise.
         budget: charged by answers beyond 64 KiB.
         transport: replaces the one that the endpoint would get.
 
@@ -110,6 +126,7 @@ class WebhookClient:
         *,
         version: str,
         on_attempt: Callable[[Attempt], None] | None = None,
+        on_alternative: Callable[[str, str, WebhookError | None], None] = lambda *_: None,
         budget: MemoryBudget | None = None,
         transport: Transport | None = None,
     ) -> None:
@@ -117,11 +134,15 @@ class WebhookClient:
         self.endpoint = endpoint
         self._user_agent = f"milter-gateway/{version}"
         self._on_attempt = on_attempt
-        self._requests: dict[str, HttpRequest] = {}
+        self._on_alternative = on_alternative
+        self._alternatives = Alternatives(endpoint.urls)
         self._transport = transport_for(endpoint, budget) if transport is None else transport
 
     async def call(self, call: Call) -> Answer:
-        """Ask the backend: at most 1 + `retries` attempts within the deadline.
+        """Ask the backend: at most 1 + `retries` rounds over its URLs within the deadline.
+
+        In a round one URL after the other is tried until one answers. Only what a retry is allowed for, and a TLS
+        failure, goes on to the next: after a timeout or half an answer the request may have had its effect.
 
         Raises:
             WebhookError: the failure of the last attempt.
@@ -130,37 +151,6 @@ class WebhookClient:
         clock = asyncio.get_running_loop().time
         stopwatch = time.perf_counter  # uvloop's clock counts whole milliseconds
         started = began = stopwatch()
-        request = self._requests.get(call.event) or self._request(call.event)
-        trace = os.urandom(16).hex()
-        fields: list[tuple[str, str]] = []
-        number = 0
-        while True:
-            number += 1
-            try:
-                fields = fields or await self._fields(call)
-                last = _attempt_fields(number, call.deadline - clock(), trace)
-                answer = await self._transport.post(request, fields + last, call.body, call.deadline)
-                if not 200 <= answer.status < 300:
-                    raise StatusFailed(answer.status, _retry_after_seconds(answer))
-            except WebhookError as error:
-                error.attempts = number
-                self._tell(call, number, stopwatch() - began, None, error)
-                pause = self._pause(error, number)
-                if pause is None or clock() + pause >= call.deadline:
-                    raise
-            else:
-                self._tell(call, number, stopwatch() - began, answer.status, None)
-                elapsed_ms = (stopwatch() - started) * 1000
-                return Answer(answer.status, answer.content_type, answer.body, number, elapsed_ms, answer.reserved)
-            await asyncio.sleep(pause)
-            began = stopwatch()
-
-    def _request(self, event: str) -> HttpRequest:
-        request = self._requests[event] = self.endpoint.request(event, self._user_agent)
-        return request
-
-    async def _fields(self, call: Call) -> list[tuple[str, str]]:
-        """The fields that all attempts share."""
         timestamp = int(time.time())
         fields = [
             ("content-type", call.content_type),
@@ -169,9 +159,56 @@ class WebhookClient:
             ("milter-event", call.event),
             ("milter-session", call.session_id),
         ]
-        if self.endpoint.secrets:
-            fields.append(("webhook-signature", await self._sign(call, timestamp)))
-        return fields
+        trace = getrandbits(128)
+        number = rounds = 0
+        while True:
+            failure = WebhookError()
+            for place in self._alternatives.in_order(clock()):
+                number += 1
+                try:
+                    if self.endpoint.secrets and number == 1:
+                        fields.append(("webhook-signature", await self._sign(call, timestamp)))
+                    last = _attempt_fields(number, call.deadline - clock(), trace)
+                    request = place.requests.get(call.event) or self._request(place, call.event)
+                    answer = await self._transport.post(request, fields + last, call.body, call.deadline)
+                    if not 200 <= answer.status < 300:
+                        raise StatusFailed(answer.status, _retry_after_seconds(answer))
+                except WebhookError as error:
+                    error.attempts = number
+                    self._failed(call, place, number, stopwatch() - began, error)
+                    failure = error
+                    if not error.elsewhere:
+                        break
+                    began = stopwatch()
+                else:
+                    now = stopwatch()
+                    self._worked(call, place, number, now - began, answer.status)
+                    return Answer(
+                        answer.status, answer.content_type, answer.body, number, (now - started) * 1000, answer.reserved
+                    )
+            rounds += 1
+            pause = self._pause(failure, rounds)
+            if pause is None or clock() + pause >= call.deadline:
+                raise failure
+            await asyncio.sleep(pause)
+            began = stopwatch()
+
+    def _request(self, place: Alternative, event: str) -> HttpRequest:
+        request = place.requests[event] = self.endpoint.request(place.url, event, self._user_agent)
+        return request
+
+    def _worked(self, call: Call, place: Alternative, number: int, seconds: float, status: int) -> None:
+        if self._alternatives.worked(place):
+            self._on_alternative(self.endpoint.name, place.url, None)
+        if self._on_attempt is not None:
+            self._on_attempt(Attempt(self.endpoint.name, call, number, seconds * 1000, status, None))
+
+    def _failed(self, call: Call, place: Alternative, number: int, seconds: float, error: WebhookError) -> None:
+        now = asyncio.get_running_loop().time()
+        if error.cause in _ASIDE and self._alternatives.failed(place, now):
+            self._on_alternative(self.endpoint.name, place.url, error)
+        if self._on_attempt is not None:
+            self._on_attempt(Attempt(self.endpoint.name, call, number, seconds * 1000, None, error))
 
     async def _sign(self, call: Call, timestamp: int) -> str:
         secrets, body = self.endpoint.secrets, call.body
@@ -184,19 +221,15 @@ class WebhookClient:
         except TimeoutError as error:
             raise DeadlineExceeded("timeout: the time was over while the body was signed") from error
 
-    def _pause(self, error: WebhookError, number: int) -> float | None:
-        """Seconds until the next attempt, None when there is none."""
-        if not error.retryable or number > self.endpoint.retries:
+    def _pause(self, error: WebhookError, rounds: int) -> float | None:
+        """Seconds until the next round, None when there is none."""
+        if not error.retryable or rounds > self.endpoint.retries:
             return None
         if isinstance(error, StatusFailed) and error.retry_after is not None:
             return error.retry_after
         # Spread, so that the calls that failed together do not come back together.
         spread = random.uniform(0.8, 1.2)  # noqa: S311 - no secret
-        return math.ldexp(_BACKOFF_SECONDS * spread, number - 1)
-
-    def _tell(self, call: Call, number: int, seconds: float, status: int | None, error: WebhookError | None) -> None:
-        if self._on_attempt is not None:
-            self._on_attempt(Attempt(self.endpoint.name, call, number, seconds * 1000, status, error))
+        return math.ldexp(_BACKOFF_SECONDS * spread, rounds - 1)
 
     async def aclose(self) -> None:
         """Close all connections; calls under way fail."""
@@ -224,7 +257,7 @@ def transport_for(endpoint: Endpoint, budget: MemoryBudget | None = None) -> Tra
     )
 
 
-def _attempt_fields(number: int, left_seconds: float, trace: str) -> list[tuple[str, str]]:
+def _attempt_fields(number: int, left_seconds: float, trace: int) -> list[tuple[str, str]]:
     """The fields that differ between attempts.
 
     Raises:
@@ -237,7 +270,7 @@ def _attempt_fields(number: int, left_seconds: float, trace: str) -> list[tuple[
         ("milter-attempt", str(number)),
         ("milter-deadline-ms", str(int(left_seconds * 1000))),
         # https://www.w3.org/TR/trace-context/ - "sampled": else backends that follow the parent record nothing
-        ("traceparent", f"00-{trace}-{os.urandom(8).hex()}-01"),
+        ("traceparent", f"00-{trace:032x}-{getrandbits(64):016x}-01"),
     ]
 
 

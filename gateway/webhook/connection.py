@@ -58,6 +58,8 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[HttpAnswer] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._paused = False
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -91,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._reset()
         waiter: asyncio.Future[HttpAnswer] = self._loop.create_future()
         self._waiter = waiter
-        timer = self._loop.call_at(deadline, self._on_deadline)
+        self._expect(deadline)
         try:
             if isinstance(body, bytes) and len(body) <= SMALL_BODY_BYTES:
                 cast("asyncio.Transport", self._transport).write(head + body)
@@ -103,10 +105,29 @@ class Connection(asyncio.Protocol):
             self._discard(waiter)
             raise
         finally:
-            timer.cancel()
             self._waiter = None
             self._answer.drop()
             self.used = True
+
+    def _expect(self, deadline: float) -> None:
+        """Watch the deadline. The timer looks when it fires, and is set anew only then: not for each exchange."""
+        self._deadline = deadline
+        if self._timer is None or self._timer.when() > deadline:
+            self._set_timer(deadline)
+
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._loop.time() >= self._deadline:
+            self._on_deadline()
+        else:
+            self._set_timer(self._deadline)
 
     async def _send(self, head: bytes, body: Body, deadline: float, waiter: asyncio.Future[HttpAnswer]) -> None:
         """Write a long body under back-pressure; stop as soon as the exchange is decided (RFC 9112 section 9.5)."""
@@ -167,6 +188,11 @@ class Connection(asyncio.Protocol):
             self.open = False
             self._on_closed(self)
 
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def abort(self) -> None:
         """Close at once; what is unsent is dropped."""
         self._retire()
@@ -207,6 +233,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio.Protocol: the end; what it means depends on what was read before."""
         self._retire()
+        self._forget_timer()
         if self._waiter is not None and not self._waiter.done():
             if exc is None and self._status and not self._framed:
                 self._complete(reusable=False)  # RFC 9112 section 6.3, rule 8: read until close

@@ -26,7 +26,7 @@ class Endpoint:
 
     Args:
         name: the webhook's name, for messages.
-        url: http or https; `{event}` in it becomes the event's name.
+        urls: http or https, tried in order; `{event}` in them becomes the event's name.
         retries: further attempts after the first, for connect errors, 429 and 5xx.
         secrets: active signing keys (`parse_secret`); none: calls are not signed.
         headers: further header fields; names that the gateway sets itself are refused, but for host,
@@ -42,7 +42,7 @@ class Endpoint:
     """
 
     name: str
-    url: str
+    urls: tuple[str, ...]
     retries: int = 2
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -61,7 +61,8 @@ class Endpoint:
             ValueError: with the key and the reason.
 
         """
-        absolute_url(self.url, "connect")
+        for url in self.urls:
+            absolute_url(url, "connect")
         if self.uds is not None and self.proxy is not None:
             raise ValueError("uds, proxy: a unix socket is not reached through a proxy")
         if self.proxy is not None and urlsplit(self.proxy).scheme not in ("http", "https"):
@@ -71,12 +72,12 @@ class Endpoint:
         for name, value in self.headers:
             _check_field(name, value)
 
-    def request(self, event: str, user_agent: str) -> HttpRequest:
-        """The part of the request that all calls for an event share."""
+    def request(self, url: str, event: str, user_agent: str) -> HttpRequest:
+        """The part of the request to one of the URLs that all calls for an event share."""
         ours = [("user-agent", user_agent), ("accept", "application/json"), ("accept-encoding", "identity")]
         configured = {name.lower() for name, _ in self.headers}
         fields = [pair for pair in ours if pair[0] not in configured]
-        return HttpRequest(absolute_url(self.url, event), (*fields, *self.headers))
+        return HttpRequest(absolute_url(url, event), (*fields, *self.headers))
 
     def tls_context(self) -> ssl.SSLContext | None:
         """A context that verifies the backend's certificate and name; None for http.
@@ -85,7 +86,7 @@ class Endpoint:
             ValueError: a file cannot be read or holds no certificate.
 
         """
-        if urlsplit(self.url).scheme.lower() != "https":
+        if not any(urlsplit(url).scheme.lower() == "https" for url in self.urls):
             return None
         try:
             context = ssl.create_default_context(cafile=self.ca_file)

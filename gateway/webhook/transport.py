@@ -57,6 +57,11 @@ class WebhookError(Exception):
     retryable: bool = False
     attempts: int = 0
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the same call may be tried at another URL."""
+        return self.retryable or self.cause is Cause.TLS
+
 
 class ConnectFailed(WebhookError):
     """The request reached nobody: refused, unknown name (`Cause.DNS`), unreachable, or the proxy failed."""

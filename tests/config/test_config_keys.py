@@ -135,8 +135,13 @@ def test_continue_and_accept_are_always_allowed(load_text: Load) -> None:
 
 def test_url_and_timeout_depend_on_the_event(load_text: Load) -> None:
     (webhook,) = load_text('[[webhook]]\nname = "a"\nurl = "https://[::1]:8000/{event}?e={event}"').webhook
-    assert webhook.url_for("rcpt") == "https://[::1]:8000/rcpt?e=rcpt"
+    assert webhook.urls_for("rcpt") == ("https://[::1]:8000/rcpt?e=rcpt",)
     assert [webhook.timeout_for(event) for event in ("rcpt", "end_of_message")] == [8.0, 120.0]
+
+
+def test_several_urls_are_alternatives(load_text: Load) -> None:
+    (webhook,) = load_text('[[webhook]]\nname = "a"\nurl = ["http://a/{event}", "http://b/"]').webhook
+    assert webhook.urls_for("rcpt") == ("http://a/rcpt", "http://b/")
 
 
 def test_a_text_may_stand_for_a_list(load_text: Load) -> None:
@@ -368,7 +373,10 @@ def test_a_wrong_key_of_a_webhook_is_refused(refuse: Refuse, line: str, fault: s
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ('["http://a/", "http://b/"]', "lists of URLs are not supported yet: give one URL"),
+        ("[]", "must name at least one URL"),
+        ('["http://a/", "ftp://b/"]', 'number 2 of the list must begin with "http://" or "https://"'),
+        ('["http://a/", 5]', "number 2 of the list must be a text in quotes"),
+        ('["http://a/", "http://a/"]', "number 2 of the list is http://a/ again"),
         ("5", "must be a text in quotes"),
         ('""', "must not be empty"),
         ('"ftp://a/"', 'must begin with "http://" or "https://"'),

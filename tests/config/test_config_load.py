@@ -45,7 +45,7 @@ def test_later_wins_key_by_key(load_text: Load) -> None:
 
 def test_the_webhook_flag_replaces_all_webhooks(load_text: Load) -> None:
     settings = load_text(WEBHOOK + "retries = 9\n", webhook="http://a/", admin="", workers=1)
-    assert [(hook.name, hook.url, hook.retries) for hook in settings.webhook] == [("webhook", "http://a/", 2)]
+    assert [(hook.name, hook.url, hook.retries) for hook in settings.webhook] == [("webhook", ("http://a/",), 2)]
     assert settings.admin.listen is None
 
 

@@ -57,16 +57,20 @@ async def connect(kind: str) -> AsyncIterator[Callable[..., WebhookClient]]:
     clients: list[WebhookClient] = []
 
     def make(
-        backend: Backend | str,
-        *,
+        *backends: Backend | str,
         budget: Budget | None = None,
         on_attempt: Callable[[Attempt], None] | None = None,
+        on_alternative: Callable[..., None] = lambda *_: None,
         **settings: object,
     ) -> WebhookClient:
-        url = backend if isinstance(backend, str) else backend.url
-        endpoint = Endpoint("policy", url, **settings)  # type: ignore[arg-type]
+        urls = tuple(each if isinstance(each, str) else each.url for each in backends)
+        endpoint = Endpoint("policy", urls, **settings)  # type: ignore[arg-type]
         client = WebhookClient(
-            endpoint, version="1.2", on_attempt=on_attempt, transport=transport_of(kind, endpoint, budget)
+            endpoint,
+            version="1.2",
+            on_attempt=on_attempt,
+            on_alternative=on_alternative,
+            transport=transport_of(kind, endpoint, budget),
         )
         clients.append(client)
         return client

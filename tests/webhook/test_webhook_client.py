@@ -196,7 +196,7 @@ async def test_the_transport_follows_from_the_endpoint():
         "proxy": {"proxy": "http://proxy.example:3128"},
         "tls proxy": {"proxy": "https://proxy.example:3128"},
     }.items():
-        client = WebhookClient(Endpoint("policy", "https://x.example/", **settings), version="1")
+        client = WebhookClient(Endpoint("policy", ("https://x.example/",), **settings), version="1")
         kinds[name] = type(client._transport).__name__
         await client.aclose()
     assert kinds == {
@@ -216,7 +216,7 @@ async def test_closing_ends_calls_under_way(serve, connect, ask):
         await visit.gone()
 
     backend = await serve(once(then=then))
-    client = WebhookClient(Endpoint("policy", backend.url), version="1")
+    client = WebhookClient(Endpoint("policy", (backend.url,)), version="1")
     task = asyncio.create_task(client.call(ask()))
     await arrived.wait()
     await client.aclose()

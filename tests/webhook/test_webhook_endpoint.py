@@ -10,18 +10,18 @@ from gateway.webhook.lean import host_field
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"url": "ftp://x.example/"}, "url: .*expected http"),
-        ({"url": "/relative"}, "url: .*expected http"),
-        ({"url": "http://"}, "url: .*expected http"),
-        ({"url": "http://x.example:port/"}, "url: .*[Pp]ort"),
-        ({"url": "http://x.example:99999/"}, "url: .*[Pp]ort"),
-        ({"url": "http://x y/"}, "no host name"),
-        ({"url": "http://ann:pw@x.example/"}, "authorization"),
+        ({"urls": ("ftp://x.example/",)}, "url: .*expected http"),
+        ({"urls": ("/relative",)}, "url: .*expected http"),
+        ({"urls": ("http://",)}, "url: .*expected http"),
+        ({"urls": ("http://x.example:port/",)}, "url: .*[Pp]ort"),
+        ({"urls": ("http://x.example:99999/",)}, "url: .*[Pp]ort"),
+        ({"urls": ("http://x y/",)}, "no host name"),
+        ({"urls": ("http://ann:pw@x.example/",)}, "authorization"),
         ({"uds": "/s", "proxy": "http://p:1"}, "uds, proxy"),
         ({"proxy": "socks5://p:1"}, "proxy: "),
         ({"key_file": "/k"}, "tls.key_file"),
-        ({"url": "https://x.example/", "ca_file": "/does/not/exist"}, "tls.ca_file: /does/not/exist"),
-        ({"url": "https://x.example/", "cert_file": "/does/not/exist"}, "tls.cert_file"),
+        ({"urls": ("https://x.example/",), "ca_file": "/does/not/exist"}, "tls.ca_file: /does/not/exist"),
+        ({"urls": ("https://x.example/",), "cert_file": "/does/not/exist"}, "tls.cert_file"),
         ({"headers": (("bad name", "x"),)}, "no header field name"),
         ({"headers": (("x", "a\r\nmilter-event: b"),)}, "control characters"),
         ({"headers": (("x", "secret\u20ac"),)}, "latin-1"),
@@ -32,14 +32,14 @@ from gateway.webhook.lean import host_field
 )
 def test_faults_are_found_at_start(settings, message):
     with pytest.raises(ValueError, match=message):
-        WebhookClient(Endpoint(**{"name": "policy", "url": "http://x.example/", **settings}), version="1")
+        WebhookClient(Endpoint(**{"name": "policy", "urls": ("http://x.example/",), **settings}), version="1")
 
 
 def test_a_ca_file_without_certificates(tmp_path):
     path = tmp_path / "ca.pem"
     path.write_text("nothing")
     with pytest.raises(ValueError, match=r"tls\.ca_file"):
-        WebhookClient(Endpoint("policy", "https://x.example/", ca_file=str(path)), version="1")
+        WebhookClient(Endpoint("policy", ("https://x.example/",), ca_file=str(path)), version="1")
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_host_field(url, host):
 
 
 def test_some_fields_may_be_replaced():
-    endpoint = Endpoint("policy", "http://x.example/", headers=(("User-Agent", "mine"), ("Host", "other")))
-    assert endpoint.request("mail", "milter-gateway/1").headers == (
+    endpoint = Endpoint("policy", ("http://x.example/",), headers=(("User-Agent", "mine"), ("Host", "other")))
+    assert endpoint.request(endpoint.urls[0], "mail", "milter-gateway/1").headers == (
         ("accept", "application/json"),
         ("accept-encoding", "identity"),
         ("User-Agent", "mine"),
@@ -83,5 +83,5 @@ def test_some_fields_may_be_replaced():
 
 
 def test_secrets_do_not_show_in_logs():
-    endpoint = Endpoint("p", "http://x/", secrets=(b"hush",), headers=(("a", "hush"),), proxy="http://u:hush@p:1")
+    endpoint = Endpoint("p", ("http://x/",), secrets=(b"hush",), headers=(("a", "hush"),), proxy="http://u:hush@p:1")
     assert "hush" not in repr(endpoint)

@@ -26,7 +26,7 @@ from gateway.webhook.httpx_transport import HttpxTransport
 
 @pytest.fixture
 async def client():
-    endpoint = Endpoint("policy", "http://backend.example/hook", retries=0)
+    endpoint = Endpoint("policy", ("http://backend.example/hook",), retries=0)
     client = WebhookClient(endpoint, version="1", transport=HttpxTransport())
     yield client
     await client.aclose()
@@ -83,7 +83,7 @@ async def test_each_error_of_httpx_becomes_one_of_ours(client, ask, raised, kind
 
 async def test_through_a_proxy(serve, ask):
     proxy = await serve(says(answer(b"via proxy")))
-    endpoint = Endpoint("policy", "http://backend.example/hook", proxy=proxy.url.removesuffix("/hook"))
+    endpoint = Endpoint("policy", ("http://backend.example/hook",), proxy=proxy.url.removesuffix("/hook"))
     client = WebhookClient(endpoint, version="1")
     assert (await client.call(ask())).body == b"via proxy"
     assert proxy.requests[0].target == "http://backend.example/hook"
@@ -98,7 +98,7 @@ async def test_a_proxy_that_refuses_the_tunnel(serve, ask, status):
         await visit.gone()
 
     proxy = await serve(handler)
-    endpoint = Endpoint("policy", "https://backend.example/", proxy=proxy.url.removesuffix("/hook"), retries=1)
+    endpoint = Endpoint("policy", ("https://backend.example/",), proxy=proxy.url.removesuffix("/hook"), retries=1)
     client = WebhookClient(endpoint, version="1")
     with pytest.raises(ConnectFailed, match=status[:3]) as caught:
         await client.call(ask())
@@ -135,7 +135,7 @@ async def http2_client(serve, authority, tmp_path):
     context.set_alpn_protocols(["h2"])
     authority.issue_cert("127.0.0.1").configure_cert(context)
     backend = await serve(http2_backend, context)
-    client = WebhookClient(Endpoint("policy", backend.url, http2=True, ca_file=str(ca)), version="1")
+    client = WebhookClient(Endpoint("policy", (backend.url,), http2=True, ca_file=str(ca)), version="1")
     yield client, backend
     await client.aclose()
 
