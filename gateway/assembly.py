@@ -11,7 +11,8 @@ from gateway.policy.rules import Bounds, OnFailure, OnTooLarge, Webhook
 from gateway.policy.setup import Setup
 from gateway.policy.when import ALWAYS, ClientRule, When
 from gateway.server.connection import Timing
-from gateway.server.service import Address, Generation, TcpAddress, UnixAddress
+from gateway.server.listener import Address, TcpAddress, UnixAddress
+from gateway.server.service import Generation
 from gateway.spool import MemoryBudget, Spool
 from gateway.version import VERSION
 from gateway.webhook import Endpoint, WebhookClient
@@ -31,13 +32,19 @@ def generation(settings: Settings) -> Generation:
     )
     return Generation(
         setup=setup,
-        addresses=tuple(_address(spec, settings.socket_mode) for spec in settings.listen),
+        addresses=addresses(settings),
         timing=Timing(frame_seconds=limits.frame_timeout, idle_seconds=limits.idle_timeout),
         connections=limits.connections,
         peers=limits.peers,
         drain_seconds=limits.drain_timeout,
         clients=tuple(clients.values()),
+        buffered=lambda: budget.used,
     )
+
+
+def addresses(settings: Settings) -> tuple[Address, ...]:
+    """Where to listen."""
+    return tuple(_address(spec, settings.socket_mode) for spec in settings.listen)
 
 
 def dry(setup: Setup, only: str | None = None) -> Setup:

@@ -22,6 +22,9 @@ class LogObserver:
     def __init__(self) -> None:
         self._log = structlog.get_logger("gateway").bind()
 
+    def began(self, session: SessionFacts) -> None:
+        """Say nothing: most sessions are not worth a line."""
+
     def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: Exchange) -> None:
         """Keep no exchange: the log tells decisions and failures."""
 

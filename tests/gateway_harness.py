@@ -25,8 +25,9 @@ from typing import Any, NoReturn, Self
 import structlog
 
 from gateway import config
+from gateway.admin.served import SingleProcess
 from gateway.assembly import generation
-from gateway.observe import LogObserver
+from gateway.metrics import Counters, CountingObserver
 from gateway.server.service import Generation, Service
 
 PATIENCE_SECONDS = 10.0
@@ -298,6 +299,8 @@ class Gateway:
     """A running service. `log` holds every log line as a dictionary, whose text is under `event`."""
 
     service: Service
+    served: SingleProcess
+    """The service as the admin API sees it."""
     log: list[dict[str, Any]]
     make: Callable[..., Generation]
     """Makes a further generation from the same arguments and overrides of them, for `reload`."""
@@ -408,9 +411,10 @@ async def gateway(
         return made
 
     with _captured_log() as log:
-        service = Service(make(), LogObserver())
+        counters = Counters()
+        service = Service(make(), CountingObserver(counters))
         await service.start()
-        running = Gateway(service, log, make)
+        running = Gateway(service, SingleProcess(service, counters), log, make)
         try:
             yield running
         finally:

@@ -2,13 +2,16 @@
 
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from gateway.admin.guard import Guard
+from gateway.admin.served import Served
 from gateway.admin.simulation import SimulatedMail, UnknownWebhookError, simulate_mail
 from gateway.admin.upload import raw_message
-from gateway.server.service import Service
+from gateway.metrics import exposition
+from gateway.metrics.exposition import CONTENT_TYPE
 from gateway.version import VERSION
 
 _MESSAGE_BODY: dict[str, Any] = {
@@ -28,7 +31,7 @@ _MESSAGE_BODY: dict[str, Any] = {
 }
 
 
-def admin_app(service: Service, *, token: str | None, loopback: bool) -> FastAPI:
+def admin_app(served: Served, *, token: str | None, loopback: bool) -> FastAPI:
     """Build the API. `token` guards all but health and readiness; without one only loopback names are answered."""
     app = FastAPI(
         title="milter-gateway",
@@ -42,9 +45,13 @@ def admin_app(service: Service, *, token: str | None, loopback: bool) -> FastAPI
 
     @app.get("/readyz", summary="The gateway takes connections")
     async def readyz() -> JSONResponse:
-        ready = bool(service.addresses) and not service.draining
-        body = {"ready": ready, "listen": service.addresses, "connections": service.connections}
-        return JSONResponse(body, status_code=200 if ready else 503)
+        status = await served.status()
+        return JSONResponse(msgspec.to_builtins(status), status_code=200 if status.ready else 503)
+
+    @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def metrics() -> Response:
+        text = exposition(await served.counters(), served.workers)
+        return Response(text, media_type=CONTENT_TYPE)
 
     @app.post("/v1/simulate", summary="Try a message out on the webhooks", openapi_extra=_MESSAGE_BODY)
     async def simulate(
@@ -56,10 +63,10 @@ def admin_app(service: Service, *, token: str | None, loopback: bool) -> FastAPI
         webhook: str | None = None,
     ) -> dict[str, Any]:
         """Take a raw message, or multipart with a part `message`; the calls carry `dry_run: true`."""
-        raw = await raw_message(request, service.generation.setup.bounds.message_bytes)
-        mail = SimulatedMail(raw, sender, tuple(rcpt or ["postmaster"]), helo, client, webhook)
         try:
-            with service.borrow() as generation:
+            with served.borrow() as generation:
+                raw = await raw_message(request, generation.setup.bounds.message_bytes)
+                mail = SimulatedMail(raw, sender, tuple(rcpt or ["postmaster"]), helo, client, webhook)
                 return await simulate_mail(generation.setup, mail)
         except UnknownWebhookError as error:
             raise HTTPException(404, str(error)) from error

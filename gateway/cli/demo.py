@@ -14,6 +14,7 @@ import uvloop
 
 from gateway import assembly
 from gateway.admin.app import admin_app
+from gateway.admin.served import SingleProcess
 from gateway.admin.server import HttpServer
 from gateway.cli.demo_backend import EVENTS, demo_backend
 from gateway.cli.demo_mails import DEMO_MAILS, DemoMail
@@ -22,13 +23,14 @@ from gateway.cli.send import Destination, play
 from gateway.cli.timeline import change_lines, plain, row, verdict_lines
 from gateway.config import Settings, parse, parse_spec
 from gateway.contract.words import Action, Event
+from gateway.metrics import Counters
 from gateway.milter.messages import ReplyCode
 from gateway.mta.outcome import Verdict
 from gateway.mta.player import PlayError
 from gateway.observe import LogObserver
 from gateway.policy.rules import Exchange
-from gateway.server.listener import ListenError
-from gateway.server.service import Service, TcpAddress
+from gateway.server.listener import ListenError, TcpAddress
+from gateway.server.service import Service
 from gateway.translate.facts import SessionFacts, TransactionFacts
 
 _HOST = "127.0.0.1"
@@ -129,7 +131,7 @@ async def _start_service(settings: Settings) -> Service:
 
 async def _start_admin(service: Service, settings: Settings) -> HttpServer:
     wanted = settings.admin.listen.port if settings.admin.listen else 0
-    app = admin_app(service, token=None, loopback=True)
+    app = admin_app(SingleProcess(service, Counters()), token=None, loopback=True)
     try:
         admin = HttpServer(app, _HOST, wanted, "admin address")
         await admin.start()

@@ -10,14 +10,18 @@ import structlog
 _to_json = msgspec.json.Encoder(enc_hook=str).encode
 
 
-def set_up_logs(form: str) -> None:
-    """Send all log lines, also those of libraries, to standard error. `form` is json or text."""
+def set_up_logs(form: str, worker: int | None = None) -> None:
+    """Send all log lines, also those of libraries, to standard error.
+
+    `form` is json or text; `worker` is said in each line where several processes serve.
+    """
     wrapper = structlog.make_filtering_bound_logger(logging.INFO)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         _add_time,
         _without_nulls,
+        *([] if worker is None else [_says("worker", worker)]),
     ]
     if form == "json":
         structlog.configure(
@@ -40,6 +44,14 @@ def set_up_logs(form: str) -> None:
 
 def _render(_: object, __: str, values: structlog.typing.EventDict) -> bytes:
     return _to_json(values)
+
+
+def _says(key: str, value: object) -> structlog.typing.Processor:
+    def add(_: object, __: str, values: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        values[key] = value
+        return values
+
+    return add
 
 
 def _add_time(_: object, __: str, values: structlog.typing.EventDict) -> structlog.typing.EventDict:

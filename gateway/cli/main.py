@@ -14,7 +14,7 @@ from gateway.cli.demo import demo as run_demo
 from gateway.cli.errors import FAILED, INTERRUPTED, USAGE_ERROR, CommandError
 from gateway.cli.logs import set_up_logs
 from gateway.cli.options import given_flags, macros_of, milter_of, webhook_options
-from gateway.cli.run import StartError
+from gateway.cli.run import StartError, work
 from gateway.cli.run import run as serve
 from gateway.cli.sample import sample as sample_of
 from gateway.cli.scenes import RECIPIENT, SAMPLE_MESSAGE, SENDER
@@ -51,8 +51,19 @@ def run(config: Path | None, log_format: str | None, **options: Any) -> None:
     """Serve: MTAs connect here, webhooks are asked."""
     flags = given_flags(log_format=log_format, **options)
     settings = settings_from(config, flags)
-    set_up_logs(log_format or ("text" if sys.stderr.isatty() else "json"))
-    serve(settings, lambda: settings_from(config, flags))
+    form = log_format or ("text" if sys.stderr.isatty() else "json")
+    set_up_logs(form)
+    serve(settings, lambda: settings_from(config, flags), form)
+
+
+@cli.command(hidden=True)
+@click.option("--descriptor", type=int, required=True)
+@click.option("--number", type=int, required=True)
+@click.option("--log-format", type=click.Choice(["json", "text"]), required=True)
+def worker(descriptor: int, number: int, log_format: str) -> None:
+    """Be one of the processes that `run --workers N` starts; nobody else calls this."""
+    set_up_logs(log_format, worker=number)
+    work(descriptor)
 
 
 @cli.command()

@@ -1,35 +1,81 @@
-"""The service: listeners, admin API, signals."""
+"""The service: listeners, admin API, signals; in this process, or in several that it watches over."""
 
 import asyncio
 import contextlib
 import gc
 import signal
 from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 import uvloop
 
 from gateway import assembly
 from gateway.admin.app import admin_app
+from gateway.admin.served import Served, SingleProcess
 from gateway.admin.server import HttpServer
 from gateway.config import ConfigError, Settings
-from gateway.observe import LogObserver
+from gateway.metrics import Counters, CountingObserver
 from gateway.server.listener import ListenError
-from gateway.server.service import Generation, Service
+from gateway.server.service import Service
 from gateway.version import VERSION
+from gateway.workers import worker
+from gateway.workers.supervisor import Supervisor
 
 
 class StartError(Exception):
     """The service cannot start; the message says why."""
 
 
-def run(settings: Settings, reread: Callable[[], Settings]) -> None:
+class _Program(Served, Protocol):
+    """What runs: it raises ValueError for a configuration that cannot be built, OSError where it cannot listen."""
+
+    @property
+    def addresses(self) -> list[str]: ...
+    async def start(self) -> None: ...
+    async def reload(self, settings: Settings) -> None: ...
+    async def stop(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class _Alone(SingleProcess):
+    """The service in this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        counters = Counters()
+        self._alone = Service(assembly.generation(settings), CountingObserver(counters))
+        super().__init__(self._alone, counters)
+
+    @property
+    def addresses(self) -> list[str]:
+        return self._alone.addresses
+
+    async def start(self) -> None:
+        await self._alone.start()
+
+    async def reload(self, settings: Settings) -> None:
+        await self._alone.reload(assembly.generation(settings))
+
+    async def stop(self) -> None:
+        await self._alone.stop()
+
+    def kill(self) -> None:
+        """Go on draining: it ends with drain_timeout."""
+
+
+def run(settings: Settings, reread: Callable[[], Settings], log_format: str) -> None:
     """Serve until SIGTERM or SIGINT. `reread` gives the configuration anew at SIGHUP.
 
     Raises StartError.
     """
     _spare_the_collector()
-    uvloop.run(_serve(settings, reread))
+    uvloop.run(_serve(settings, reread, log_format))
+
+
+def work(descriptor: int) -> None:
+    """Be one of several workers; `descriptor` leads to the parent."""
+    _spare_the_collector()
+    worker.work(descriptor)
 
 
 def _spare_the_collector() -> None:
@@ -39,19 +85,14 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def build_generation(settings: Settings) -> Generation:
-    """Make everything that one configuration needs. Raises StartError."""
-    try:
-        return assembly.generation(settings)
-    except ValueError as error:
-        raise StartError(f"configuration: {error}") from error
-
-
-async def _serve(settings: Settings, reread: Callable[[], Settings]) -> None:
+async def _serve(settings: Settings, reread: Callable[[], Settings], log_format: str) -> None:
     log = structlog.get_logger("gateway")
     for warning in settings.warnings():
         log.warning("configuration", warning=warning)
-    service = Service(build_generation(settings), LogObserver())
+    try:
+        program: _Program = _Alone(settings) if settings.workers == 1 else Supervisor(settings, log_format)
+    except ValueError as error:
+        raise StartError(f"configuration: {error}") from error
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -59,38 +100,41 @@ async def _serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     hangup = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
     try:
-        await service.start()
-        admin = await start_admin(service, settings)
+        await program.start()
+        admin = await start_admin(program, settings)
     except (ListenError, OSError) as error:
+        await program.stop()
         raise StartError(str(error)) from error
-    addresses = service.addresses
-    log.info("listening", version=VERSION, milter=addresses, admin=admin.address if admin else None)
-    reloading = loop.create_task(_reload_on(hangup, service, settings, reread))
+    address = admin.address if admin else None
+    log.info("listening", version=VERSION, milter=program.addresses, admin=address, workers=settings.workers)
+    reloading = loop.create_task(_reload_on(hangup, program, settings, reread))
     await stopped.wait()
-    log.info("stopping", connections=service.connections)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, program.kill)
+    log.info("stopping", connections=(await program.status()).connections)
     reloading.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await reloading
-    await service.stop()
+    await program.stop()
     if admin is not None:
         await admin.stop()
     log.info("stopped")
 
 
-async def start_admin(service: Service, settings: Settings) -> HttpServer | None:
+async def start_admin(served: Served, settings: Settings) -> HttpServer | None:
     """Start the admin API where it is switched on. Raises OSError."""
     listen = settings.admin.listen
     if listen is None:
         return None
     token = settings.admin.token_file.text if settings.admin.token_file else None
-    app = admin_app(service, token=token, loopback=listen.loopback)
+    app = admin_app(served, token=token, loopback=listen.loopback)
     admin = HttpServer(app, listen.host, listen.port, "admin address")
     await admin.start()
     return admin
 
 
 async def _reload_on(
-    hangup: asyncio.Event, service: Service, settings: Settings, reread: Callable[[], Settings]
+    hangup: asyncio.Event, program: _Program, settings: Settings, reread: Callable[[], Settings]
 ) -> None:
     """Read the configuration anew at each SIGHUP; a faulty one is refused and the old one stays."""
     log = structlog.get_logger("gateway")
@@ -99,12 +143,13 @@ async def _reload_on(
         hangup.clear()
         try:
             fresh = await asyncio.to_thread(reread)
-            await service.reload(build_generation(fresh))
-        except (ConfigError, StartError, OSError) as error:
+            await program.reload(fresh)
+        except (ConfigError, ValueError, OSError) as error:
             log.error("reload refused: the old configuration stays", reason=str(error))  # noqa: TRY400 - no traceback
             continue
-        if fresh.admin != settings.admin:
-            log.warning("reload: changes of [admin] need a restart")
+        for key in ("admin", "workers"):
+            if getattr(fresh, key) != getattr(settings, key):
+                log.warning(f"reload: changes of {key} need a restart")
         for warning in fresh.warnings():
             log.warning("configuration", warning=warning)
-        log.info("reloaded", milter=service.addresses, webhooks=[webhook.name for webhook in fresh.webhook])
+        log.info("reloaded", milter=program.addresses, webhooks=[webhook.name for webhook in fresh.webhook])

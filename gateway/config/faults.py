@@ -61,6 +61,8 @@ def reason_for(error: ErrorDetails, known: Iterable[str]) -> str:
             return not_one_of(error["input"], _QUOTED.findall(context["expected"]))
         case "greater_than_equal":
             return f"must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"must be at most {context['le']}"
         case kind:
             return _REASONS.get(kind, "is not a valid value")
 

@@ -23,12 +23,6 @@ _KIB: Final = BYTES["KiB"]
 _MIB: Final = BYTES["MiB"]
 
 
-def _one_worker(value: object) -> object:
-    if isinstance(value, int) and value > 1:
-        raise ValueError("more than one worker is not supported yet")
-    return value
-
-
 def _tables(value: object) -> object:
     match value:
         case dict():
@@ -81,7 +75,7 @@ class Settings(Table):
 
     listen: Annotated[tuple[Listen, ...], Listed, Field(min_length=1)] = (TcpSpec("127.0.0.1", 20025),)
     socket_mode: SocketMode = 0o660
-    workers: Annotated[int, BeforeValidator(_one_worker), Field(strict=True, ge=1)] = 1
+    workers: Annotated[int, Field(strict=True, ge=1, le=256)] = 1
     macros: dict[Stage, Annotated[tuple[Macro, ...], Listed]] = Field(default_factory=dict)
     admin: Admin = Admin()
     limits: Limits = Limits()

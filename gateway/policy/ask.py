@@ -21,6 +21,8 @@ from gateway.translate.render import Occasion, Shown, encode, render
 from gateway.webhook import Answer, Body, BodyFailed, Call, DeadlineExceeded, WebhookError
 
 JSON = "application/json"
+INVALID = "invalid"
+"""The cause where an answer is not in the contract."""
 
 
 class Question(Struct, frozen=True):
@@ -76,9 +78,11 @@ async def ask(question: Question, bounds: Bounds) -> Asked:
             judgement = await _compared(judgement, shown)
     except (WebhookError, InvalidAnswerError) as error:
         elapsed_ms = (clock() - started) * 1000
-        record = _exchange(question, call_id, body, answer, elapsed_ms, str(error))
+        attempts = error.attempts if isinstance(error, WebhookError) else answer.attempts if answer else 0
+        cause = error.cause if isinstance(error, WebhookError) else INVALID
+        record = _exchange(question, call_id, body, answer, attempts, elapsed_ms, failure=str(error), cause=cause)
         return Asked(record, shown, error=error, reserved=answer.reserved if answer else 0)
-    record = _exchange(question, call_id, body, answer, answer.elapsed_ms, None, judgement.action)
+    record = _exchange(question, call_id, body, answer, answer.attempts, answer.elapsed_ms, action=judgement.action)
     return Asked(record, shown, judgement, reserved=answer.reserved)
 
 
@@ -153,9 +157,12 @@ def _exchange(
     call_id: str,
     body: Body,
     answer: Answer | None,
+    attempts: int,
     elapsed_ms: float,
-    failure: str | None,
+    *,
+    failure: str | None = None,
     action: str = "",
+    cause: str = "",
 ) -> Exchange:
     return Exchange(
         webhook=question.member.webhook.name,
@@ -166,6 +173,7 @@ def _exchange(
         response=answer.body if answer else b"",
         action=action,
         failure=failure,
-        attempts=answer.attempts if answer else 0,
+        attempts=attempts,
         elapsed_ms=elapsed_ms,
+        cause=cause,
     )

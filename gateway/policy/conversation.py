@@ -99,6 +99,7 @@ class Conversation:
         fresh.session.milter_version = self.session.milter_version
         for member in fresh._members:
             member.begin_session()
+        self._observer.began(fresh.session)
         return fresh
 
     # ── what arrives ────────────────────────────────────────────────────────────────────────────────────────
@@ -205,6 +206,7 @@ class Conversation:
             if missing:
                 reason = f"it requires {', '.join(missing)}, which is not offered here"
                 self._inquiry.warn(member, f"{reason} (by the MTA, `events` or `allow`): every call will fail")
+        self._observer.began(self.session)
         return self._agreed.agreement
 
     def _adopt(self, agreed: Agreed) -> None:

@@ -14,7 +14,7 @@ from gateway.contract.response import InvalidAnswerError
 from gateway.contract.words import REPORTS, SESSION_GATES, Action, Event
 from gateway.mail import changes as c
 from gateway.mail.fields import Field
-from gateway.policy.ask import Asked, Question, ask
+from gateway.policy.ask import INVALID, Asked, Question, ask
 from gateway.policy.gathering import Gathering
 from gateway.policy.member import Member
 from gateway.policy.rules import Observer, OnFailure, OnTooLarge
@@ -29,8 +29,7 @@ ENDING = REFUSALS | {Action.DISCARD}
 """The actions that end an event."""
 
 _WITH_MESSAGE = (Event.END_OF_HEADERS, Event.END_OF_MESSAGE)
-_INVALID = "invalid"
-_ON_INVALID = (_INVALID, Cause.TOO_LARGE)
+_ON_INVALID = (INVALID, Cause.TOO_LARGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ class Inquiry:
 
     def _fall_back(self, member: Member, event: Event, asked: Asked) -> Judgement:
         error = asked.error
-        cause = _INVALID if isinstance(error, InvalidAnswerError) or error is None else error.cause
+        cause = INVALID if isinstance(error, InvalidAnswerError) or error is None else error.cause
         policy = member.webhook.on_invalid if cause in _ON_INVALID else member.webhook.on_failure
         return self.apply_policy(member, event, policy, cause, str(error))
 

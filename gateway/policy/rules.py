@@ -111,10 +111,15 @@ class Exchange(Struct, frozen=True):
     failure: str | None
     attempts: int
     elapsed_ms: float
+    cause: str = ""
+    """The kind of the failure, empty where there was none."""
 
 
 class Observer(Protocol):
     """Who is told what happened; one method for each fact."""
+
+    def began(self, session: SessionFacts) -> None:
+        """An SMTP session began: the terms with the MTA are settled."""
 
     def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: Exchange) -> None:
         """A webhook was asked and has answered, or has failed."""

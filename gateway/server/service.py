@@ -1,11 +1,10 @@
 """Start, reload, drain and stop: the listening sockets and the connections behind them."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -14,7 +13,7 @@ from gateway.policy.conversation import Conversation
 from gateway.policy.rules import Observer
 from gateway.policy.setup import Setup
 from gateway.server.connection import Connection, Timing
-from gateway.server.listener import UnixListener, listen_tcp, listen_unix
+from gateway.server.listener import Address, Listener, open_address
 
 
 class Closable(Protocol):
@@ -24,23 +23,8 @@ class Closable(Protocol):
         """Close it."""
 
 
-@dataclass(frozen=True, slots=True)
-class TcpAddress:
-    """A TCP address to listen on."""
-
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
-    """A unix socket to listen on, with the mode of its file."""
-
-    path: str
-    mode: int
-
-
-Address = TcpAddress | UnixAddress
+Open = Callable[[Address, Callable[[], asyncio.Protocol]], Awaitable[Listener]]
+"""Begins to listen on an address. Raises ListenError."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +38,8 @@ class Generation:
     peers: tuple[IPv4Network | IPv6Network, ...] | None = None
     drain_seconds: float = 30.0
     clients: tuple[Closable, ...] = ()
+    buffered: Callable[[], int] = lambda: 0
+    """Bytes of the memory budget in use."""
     users: int = 0
     retired: bool = False
 
@@ -61,12 +47,13 @@ class Generation:
 class Service:
     """Listens, and holds every connection until it ends."""
 
-    def __init__(self, generation: Generation, observer: Observer) -> None:
+    def __init__(self, generation: Generation, observer: Observer, open_address: Open = open_address) -> None:
         self.generation = generation
+        self._open = open_address
         self.draining = False
         self._observer = observer
         self._log = structlog.get_logger("gateway")
-        self._listeners: dict[Address, asyncio.Server | UnixListener] = {}
+        self._listeners: dict[Address, Listener] = {}
         self._connections: dict[Connection, Generation] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -79,15 +66,7 @@ class Service:
     @property
     def addresses(self) -> list[str]:
         """Where it listens, with the ports that were taken."""
-        found: list[str] = []
-        for listener in self._listeners.values():
-            if isinstance(listener, UnixListener):
-                found.append(f"unix:{listener.path}")
-                continue
-            for sock in listener.sockets:
-                host, port = sock.getsockname()[:2]
-                found.append(f"inet6:{port}@[{host}]" if ":" in host else f"inet:{port}@{host}")
-        return found
+        return [name for listener in self._listeners.values() for name in listener.names]
 
     @property
     def connections(self) -> int:
@@ -132,10 +111,10 @@ class Service:
             self._log.warning("reports of ended sessions were cut short", connections=len(self._connections))
 
     async def _listen(self, addresses: Iterable[Address]) -> None:
-        opened: dict[Address, asyncio.Server | UnixListener] = {}
+        opened: dict[Address, Listener] = {}
         try:
             for address in addresses:
-                opened[address] = await _open(address, self._accept)
+                opened[address] = await self._open(address, self._accept)
         except OSError:
             for listener in opened.values():
                 listener.close()
@@ -198,9 +177,3 @@ class Service:
 
 def _beginner(setup: Setup, observer: Observer) -> Callable[[], Conversation]:
     return lambda: Conversation(setup, observer)
-
-
-async def _open(address: Address, factory: Callable[[], asyncio.Protocol]) -> asyncio.Server | UnixListener:
-    if isinstance(address, TcpAddress):
-        return await listen_tcp(address.host, address.port, factory)
-    return await listen_unix(Path(address.path), address.mode, factory)

@@ -15,7 +15,7 @@ async def admin_of(
     gateway: Gateway, *, token: str | None = None, loopback: bool = True
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The API of this gateway."""
-    app = admin_app(gateway.service, token=token, loopback=loopback)
+    app = admin_app(gateway.served, token=token, loopback=loopback)
     server = HttpServer(app, "127.0.0.1", 0, "admin address")
     await server.start()
     try:

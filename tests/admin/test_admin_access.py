@@ -138,6 +138,6 @@ async def test_a_taken_address_is_an_error_that_names_it(backend: Backend) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         async with gateway(backend) as running:
-            app = admin_app(running.service, token=None, loopback=True)
+            app = admin_app(running.served, token=None, loopback=True)
             with pytest.raises(ListenError, match=f"cannot listen on admin address 127.0.0.1 port {port}"):
                 await HttpServer(app, "127.0.0.1", port, "admin address").start()

@@ -105,7 +105,7 @@ def test_every_kind_of_value_comes_from_the_environment(load_text: Load) -> None
             'limits.idle_timeout: has no unit: write ms, s, min or h after the number, as in "30s"',
         ),
         ("SOCKET_MODE", "rw", 'socket_mode: must be an octal file mode in quotes, as in "0660"'),
-        ("WORKERS", "4", "workers: more than one worker is not supported yet"),
+        ("WORKERS", "0", "workers: must be at least 1"),
     ],
 )
 def test_a_wrong_variable_is_refused(refuse: Refuse, name: str, value: str, fault: str) -> None:
@@ -139,7 +139,7 @@ def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
         ({"webhook": "ftp://a"}, ['flag --webhook:webhook[webhook].url: must begin with "http://" or "https://"']),
         ({"webhook": ""}, ["flag --webhook:webhook[webhook].url: must not be empty"]),
         ({"admin": "x"}, ["flag --admin:admin.listen: 'x' is not HOST:PORT, as in 127.0.0.1:8025"]),
-        ({"workers": 3}, ["flag --workers:workers: more than one worker is not supported yet"]),
+        ({"workers": 0}, ["flag --workers:workers: must be at least 1"]),
         ({"events": ("rcpt",)}, ["flag --events: needs --webhook beside it"]),
         ({"log_format": "xml"}, ["flag --log-format: 'xml' is unknown: must be one of json, text"]),
         (
@@ -159,7 +159,7 @@ def test_a_wrong_event_is_the_events_flags_fault(refuse: Refuse) -> None:
 
 def test_all_faults_come_in_one_go(refuse: Refuse) -> None:
     text = (
-        'listen = ["inet:1@0.0.0.0", "x"]\nworkers = 2\nadmin.listen = "0.0.0.0:1"\nlimits.headers = 0\n'
+        'listen = ["inet:1@0.0.0.0", "x"]\nworkers = 0\nadmin.listen = "0.0.0.0:1"\nlimits.headers = 0\n'
         + WEBHOOK
         + 'retries = -1\nuds = "/a"\nproxy = "http://p"\n'
         + "[[webhook]]\n"
@@ -169,7 +169,7 @@ def test_all_faults_come_in_one_go(refuse: Refuse) -> None:
         [
             "flag --log-format: 'x' is unknown: must be one of json, text",
             f"gw.toml:listen[1]: {NO_ADDRESS}",
-            "gw.toml:workers: more than one worker is not supported yet",
+            "gw.toml:workers: must be at least 1",
             "gw.toml:limits.headers: must be at least 1",
             "environment:limits.recipients: must be a whole number",
             "environment:limits.peer: unknown key; did you mean peers?",

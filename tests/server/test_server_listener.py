@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from gateway_harness import OPT, Backend, MtaPeer, gateway
 
-from gateway.server.listener import ListenError, listen_tcp, listen_unix
+from gateway.server.listener import ListenError, TcpAddress, UnixAddress, bind, open_address
 
 
 class HangUp(asyncio.Protocol):
@@ -21,20 +21,20 @@ class HangUp(asyncio.Protocol):
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
 async def test_a_unix_socket_has_the_mode_that_was_asked_for(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "gw.sock"
-    listener = await listen_unix(path, mode, asyncio.Protocol)
+    listener = await open_address(UnixAddress(str(path), mode), asyncio.Protocol)
     assert stat.S_IMODE(path.stat().st_mode) == mode
     listener.close()
 
 
 async def test_a_closed_unix_socket_leaves_no_path(tmp_path: Path) -> None:
     path = tmp_path / "gw.sock"
-    (await listen_unix(path, 0o600, asyncio.Protocol)).close()
+    (await open_address(UnixAddress(str(path), 0o600), asyncio.Protocol)).close()
     assert not path.exists()
 
 
 async def test_a_path_that_another_process_took_over_is_left_alone(tmp_path: Path) -> None:
     path, other = tmp_path / "gw.sock", tmp_path / "other"
-    listener = await listen_unix(path, 0o600, asyncio.Protocol)
+    listener = await open_address(UnixAddress(str(path), 0o600), asyncio.Protocol)
     other.write_text("of another process")
     other.rename(path)
     listener.close()
@@ -46,7 +46,7 @@ async def test_a_socket_that_a_dead_process_left_behind_is_replaced(tmp_path: Pa
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
         dead.listen()
-    listener = await listen_unix(path, 0o600, HangUp)
+    listener = await open_address(UnixAddress(str(path), 0o600), HangUp)
     reader, writer = await asyncio.open_unix_connection(path)
     assert await reader.read() == b""
     writer.close()
@@ -55,9 +55,9 @@ async def test_a_socket_that_a_dead_process_left_behind_is_replaced(tmp_path: Pa
 
 async def test_a_socket_on_which_somebody_listens_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "gw.sock"
-    listener = await listen_unix(path, 0o600, asyncio.Protocol)
+    listener = await open_address(UnixAddress(str(path), 0o600), asyncio.Protocol)
     with pytest.raises(ListenError, match="another process"):
-        await listen_unix(path, 0o600, asyncio.Protocol)
+        await open_address(UnixAddress(str(path), 0o600), asyncio.Protocol)
     assert path.is_socket()
     listener.close()
 
@@ -73,20 +73,20 @@ async def test_a_path_that_is_no_socket_is_refused_and_stays(tmp_path: Path, kin
         (tmp_path / "target").write_text("mine")
         path.symlink_to(tmp_path / "target")
     with pytest.raises(ListenError, match=str(path)):
-        await listen_unix(path, 0o600, asyncio.Protocol)
+        await open_address(UnixAddress(str(path), 0o600), asyncio.Protocol)
     assert path.exists()
 
 
 async def test_a_path_in_a_directory_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ListenError, match="no-such-directory"):
-        await listen_unix(tmp_path / "no-such-directory" / "gw.sock", 0o600, asyncio.Protocol)
+        await open_address(UnixAddress(str(tmp_path / "no-such-directory" / "gw.sock"), 0o600), asyncio.Protocol)
 
 
 async def test_a_tcp_port_that_is_taken_is_refused_by_name() -> None:
-    server = await listen_tcp("127.0.0.1", 0, asyncio.Protocol)
-    port = server.sockets[0].getsockname()[1]
+    server = await open_address(TcpAddress("127.0.0.1", 0), asyncio.Protocol)
+    port = int(server.names[0].removeprefix("inet:").partition("@")[0])
     with pytest.raises(ListenError, match=f"port {port}"):
-        await listen_tcp("127.0.0.1", port, asyncio.Protocol)
+        await open_address(TcpAddress("127.0.0.1", port), asyncio.Protocol)
     server.close()
 
 
@@ -108,3 +108,14 @@ async def test_several_addresses_are_served_at_once(backend: Backend, tmp_path: 
             await mta.send(OPT)
             assert (await mta.packet())[:1] == b"O"
             await mta.close()
+
+
+def test_a_tcp_address_can_be_shared_by_those_who_say_so() -> None:
+    (first,) = bind(TcpAddress("127.0.0.1", 0), shared=True)
+    port = first.getsockname()[1]
+    (second,) = bind(TcpAddress("127.0.0.1", port), shared=True)
+    first.listen()
+    with pytest.raises(ListenError, match=f"port {port}"):
+        bind(TcpAddress("127.0.0.1", port))
+    first.close()
+    second.close()

@@ -1,0 +1,91 @@
+"""What the parent and a worker say to each other, over a socket pair that keeps messages apart.
+
+Sockets travel beside the message (SCM_RIGHTS). The configuration travels whole and checked, secrets included, so that
+all workers have the same one even if the file changes meanwhile; nobody else has an end of the pair.
+"""
+
+import pickle
+import socket
+
+import msgspec
+from msgspec import Struct
+
+from gateway.admin.served import Status
+from gateway.config import Settings
+from gateway.metrics import Counters
+
+MESSAGE_BYTES = 1 << 20
+_SOCKETS = 250
+"""Linux passes at most 253 in one message."""
+
+
+class Configure(Struct, tag=True):
+    """To a worker: serve with these settings; for each address of theirs, how many of the sockets beside are its."""
+
+    settings: bytes
+    sockets: tuple[int, ...]
+
+
+class Stop(Struct, tag=True):
+    """To a worker: let open transactions end, then go."""
+
+
+class Tell(Struct, tag=True):
+    """To a worker: how are you? `number` comes back with the answer."""
+
+    number: int
+
+
+class Told(Struct, tag=True):
+    """From a worker."""
+
+    number: int
+    status: Status
+    counters: Counters
+
+
+class Refused(Struct, tag=True):
+    """From a worker: it cannot serve with these settings."""
+
+    reason: str
+
+
+Message = Configure | Stop | Tell | Told | Refused
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Message)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Make both ends."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MESSAGE_BYTES)
+    return ends
+
+
+def send(end: socket.socket, message: Message, sockets: tuple[socket.socket, ...] = ()) -> None:
+    """Send a message. Raises OSError where the other side is gone or does not read."""
+    socket.send_fds(end, [_encoder.encode(message)], [sock.fileno() for sock in sockets])
+
+
+def receive(end: socket.socket) -> tuple[Message | None, tuple[socket.socket, ...]]:
+    """Take the next message and its sockets; None where the other side is gone. Raises BlockingIOError."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(end, MESSAGE_BYTES, _SOCKETS)
+    except ConnectionError:
+        return None, ()
+    sockets = tuple(socket.socket(fileno=number) for number in descriptors)
+    return (_decoder.decode(data) if data else None), sockets
+
+
+def packed(settings: Settings) -> bytes:
+    """Settings for `Configure`."""
+    return pickle.dumps(settings)
+
+
+def unpacked(settings: bytes) -> Settings:
+    """The settings of `Configure`; they come from our own parent and from nobody else."""
+    found = pickle.loads(settings)  # noqa: S301
+    if not isinstance(found, Settings):
+        raise TypeError(f"{type(found).__name__} in place of settings")
+    return found
