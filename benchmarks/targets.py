@@ -72,7 +72,9 @@ class Bench:
         self._running.append(Process("stub", f"inet:{port}", popen))
         return f"http://127.0.0.1:{port}/"
 
-    def gateway(self, name: str, url: str, *, tcp: bool = False, workers: int = 1, **webhook: object) -> Process:
+    def gateway(
+        self, name: str, url: str, *, tcp: bool = False, workers: int = 1, spool_above: str = "1MiB", **webhook: object
+    ) -> Process:
         """Start the gateway with one webhook; further settings of the webhook by name."""
         address = f"inet:{_free_port()}" if tcp else f"unix:{self.scratch / name}.sock"
         listen = f"{address}@127.0.0.1" if tcp else address
@@ -84,6 +86,7 @@ class Bench:
             'listen = ""',
             "[limits]",
             "connections = 10000",
+            f'spool_above = "{spool_above}"',
             "[[webhook]]",
             *(f"{key} = {_toml(value)}" for key, value in settings.items()),
         ]

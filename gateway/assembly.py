@@ -22,11 +22,12 @@ def generation(settings: Settings) -> Generation:
     """Build everything that one configuration needs; on a running loop. Raises ValueError, whose text names the key."""
     limits = settings.limits
     budget = MemoryBudget(limits.memory_bytes)
+    in_json = any(item.format == "json" and "message.body" in item.include for item in settings.webhook)
     clients = {item.name: client(item, limits.response_bytes, budget) for item in settings.webhook}
     setup = Setup(
         webhooks=tuple(webhook(item, clients[item.name]) for item in settings.webhook),
         bounds=bounds(settings),
-        new_body=lambda: Spool(budget, limits.spool_above),
+        new_body=lambda: Spool(budget, limits.spool_above, counts_escapes=in_json),
         release=budget.release,
         macros={stage: tuple(names) for stage, names in settings.macros.items()},
     )

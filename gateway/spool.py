@@ -1,19 +1,31 @@
 """Bodies in memory and on disk, and the budget that all of them share.
 
 A body stays in memory up to `spool_above`, or less where the budget is used up; beyond, it lies in a temporary file
-without a name, which vanishes with the process. Files are written and read in threads, never on the event loop.
+without a name, which vanishes with the process. Files are written and read in threads, never on the event loop. A body
+can be read while it still grows (`follow`): whoever keeps up gets what is about to be written, without the disk.
 """
 
 import asyncio
 import codecs
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from io import FileIO
 from pathlib import Path
 
 FLUSH_BYTES = 256 * 1024
 """What may wait in memory for the disk, and what is read from it at once."""
+
+_PLAIN = bytes(byte for byte in range(0x20, 256) if byte not in b'"\\')
+"""Bytes that stand for themselves in a JSON string."""
+_SHORT = b'"\\\b\f\n\r\t'
+"""Bytes whose escape has two characters; that of any other has six."""
+
+
+def _escapes(data: bytes) -> int:
+    """How many bytes longer JSON makes this text."""
+    special = data.translate(None, _PLAIN)
+    return len(special) + 4 * len(special.translate(None, _SHORT)) if special else 0
 
 
 class MemoryBudget:
@@ -38,17 +50,26 @@ class MemoryBudget:
 class Spool:
     """One body: filled by `append`, read by `in_memory` or `chunks`, forgotten by `close`."""
 
-    def __init__(self, budget: MemoryBudget, spool_above: int, directory: str | None = None) -> None:
+    def __init__(
+        self, budget: MemoryBudget, spool_above: int, directory: str | None = None, *, counts_escapes: bool = True
+    ) -> None:
         self.size = 0
         self._budget = budget
         self._spool_above = spool_above
         self._directory = directory
+        self._counts_escapes = counts_escapes
         self._chunks: list[bytes] = []
         self._reserved = 0
         self._file: FileIO | None = None
         self._writing: asyncio.Future[None] | None = None
         self._on_disk = False
         self._waiting = 0
+        self._written = 0
+        self._latest: tuple[int, list[bytes]] = (0, [])
+        """Where the last piece that was written begins, and the piece."""
+        self._complete = False
+        self._grown = asyncio.Event()
+        self._escapes = 0
         self._checker = codecs.getincrementaldecoder("utf-8")()
         self._text = True
 
@@ -63,8 +84,14 @@ class Spool:
         if not self._on_disk:
             self._on_disk = True
             self._waiting = self.size
+            self._count_escapes(self._chunks)
         else:
             self._waiting += len(chunk)
+            self._count_escapes((chunk,))
+
+    def _count_escapes(self, chunks: Iterable[bytes]) -> None:
+        if self._counts_escapes and self._text:
+            self._escapes += sum(map(_escapes, chunks))
 
     def _check_text(self, chunk: bytes) -> None:
         if not self._text:
@@ -95,10 +122,13 @@ class Spool:
         """Write what waits for the disk. Raises OSError."""
         if self._waiting:
             chunks, self._chunks = self._chunks, []
-            self._waiting = 0
+            size, self._waiting = self._waiting, 0
             self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, chunks))
             await asyncio.shield(self._writing)
             self._release()
+            self._latest = (self._written, chunks)
+            self._written += size
+            self._grow()
 
     def _write(self, chunks: list[bytes]) -> None:
         if self._file is None:
@@ -108,6 +138,34 @@ class Spool:
         rest = memoryview(b"".join(chunks))
         while rest:
             rest = rest[self._file.write(rest) :]
+
+    def complete(self) -> None:
+        """Nothing more will come: those who follow reach the end."""
+        self._complete = True
+        self._grow()
+
+    def _grow(self) -> None:
+        """Wake those who wait for more."""
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+
+    async def follow(self) -> AsyncIterator[bytes]:
+        """Yield the body from its beginning while it is still growing on the disk, until `complete`. Raises OSError."""
+        offset = 0
+        while True:
+            start, pieces = self._latest
+            if offset == start and pieces:
+                for piece in pieces:
+                    offset += len(piece)
+                    yield piece
+            elif offset < self._written:
+                piece = await self._read(offset, min(FLUSH_BYTES, self._written - offset))
+                offset += len(piece)
+                yield piece
+            elif self._complete:
+                return
+            else:
+                await self._grown.wait()
 
     def in_memory(self) -> bytes | None:
         """The whole body, or None where it is on disk."""
@@ -125,16 +183,28 @@ class Spool:
             return
         offset = 0
         while offset < self.size:
-            chunk = await asyncio.to_thread(os.pread, self._file.fileno(), FLUSH_BYTES, offset)
-            if not chunk:
-                raise OSError(f"the spooled message ends after {offset} of {self.size} bytes")
+            chunk = await self._read(offset, FLUSH_BYTES)
             offset += len(chunk)
             yield chunk
+
+    async def _read(self, offset: int, size: int) -> bytes:
+        if self._file is None or self._file.closed:
+            raise OSError("the spooled message is no longer there")
+        chunk = await asyncio.to_thread(os.pread, self._file.fileno(), size, offset)
+        if not chunk:
+            raise OSError(f"the spooled message ends after {offset} of {self.size} bytes")
+        return chunk
+
+    @property
+    def json_size(self) -> int:
+        """How many bytes the body takes in JSON, without quotation marks; of a body on disk, all of it written."""
+        return self.size + self._escapes if self.is_text else (self.size + 2) // 3 * 4
 
     def close(self) -> None:
         """Forget the body."""
         self._release()
         self._chunks = []
+        self._latest = (0, [])
         if self._writing is not None and not self._writing.done():
             self._writing.add_done_callback(self._close_file)  # a cancelled flush: its thread still has the file
         else:

@@ -18,7 +18,7 @@ from gateway.translate.facts import MailBody, SessionFacts, TransactionFacts
 from gateway.translate.form import FORM, split_answer
 from gateway.translate.payload import json_stream, multipart
 from gateway.translate.render import Occasion, Shown, encode, render
-from gateway.webhook import Answer, Body, BodyFailed, Call, DeadlineExceeded, WebhookError
+from gateway.webhook import Answer, Body, Call, WebhookError
 
 JSON = "application/json"
 INVALID = "invalid"
@@ -69,7 +69,7 @@ async def ask(question: Question, bounds: Bounds) -> Asked:
         if webhook.multipart and at_end:
             content_type, body = multipart(shown, f"gateway-{call_id}")
         elif shown.body is not None and not isinstance(shown.body, bytes) and shown.body.in_memory() is None:
-            body = await _from_disk(shown.request, shown.body, deadline)
+            body = json_stream(shown.request, shown.body)
         else:
             body = encode(shown.request)
         answer = await webhook.client.call(Call(call_id, name, question.session.id, content_type, body, deadline))
@@ -84,17 +84,6 @@ async def ask(question: Question, bounds: Bounds) -> Asked:
         return Asked(record, shown, error=error, reserved=answer.reserved if answer else 0)
     record = _exchange(question, call_id, body, answer, answer.attempts, answer.elapsed_ms, action=judgement.action)
     return Asked(record, shown, judgement, reserved=answer.reserved)
-
-
-async def _from_disk(request: r.Request, body: MailBody, deadline: float) -> Body:
-    """The request with a body that is not in memory. Raises BodyFailed and DeadlineExceeded."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            return await json_stream(request, body)
-    except OSError as error:  # TimeoutError is one
-        if isinstance(error, TimeoutError):
-            raise DeadlineExceeded("timeout: the time was over while the message was read from disk") from error
-        raise BodyFailed(f"the message cannot be read from disk: {error}") from error
 
 
 def _judgement(answer: Answer, shown: Shown, question: Question, bounds: Bounds) -> Judgement:

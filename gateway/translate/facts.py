@@ -26,6 +26,10 @@ class MailBody(Protocol):
     def is_text(self) -> bool:
         """Valid UTF-8 without NUL, of what is kept."""
 
+    @property
+    def json_size(self) -> int:
+        """How many bytes it takes in JSON, without quotation marks, where it is on disk and complete."""
+
     def in_memory(self) -> bytes | None:
         """The whole body, or None where it is on disk."""
 

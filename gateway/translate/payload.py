@@ -1,37 +1,32 @@
 """The bytes of a request, also where its message is too large for memory.
 
 A body on disk is put into the JSON piece by piece: as text it is escaped, otherwise base64 in pieces of three bytes.
-The length is measured in a pass of its own, since backends in plain shell or Python's http.server need Content-Length.
+The length is counted while the body arrives, since backends in plain shell or Python's http.server need Content-Length.
 """
 
 import codecs
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
+import pybase64
 
 from gateway.contract.request import Request
 from gateway.mail.fields import Field, header_bytes
 from gateway.translate.facts import MailBody
 from gateway.translate.render import STREAMED, Shown, encode
-from gateway.translate.text import to_base64
 
 Body = bytes | MailBody
 
 
 class JsonStream:
-    """A JSON request with the body in its middle; `size` is known after `measure`."""
+    """A JSON request with the body in its middle."""
 
     def __init__(self, head: bytes, body: MailBody, tail: bytes) -> None:
-        self.size = 0
+        around = len(head) + len(tail) + len(b'{"text":""}' if body.is_text else b'{"base64":""}')
+        self.size = around + body.json_size
         self._head = head
         self._body = body
         self._tail = tail
-
-    async def measure(self) -> None:
-        """Count the bytes, in one pass over the body."""
-        self.size = 0
-        async for piece in self.chunks():
-            self.size += len(piece)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the request from its beginning."""
@@ -55,8 +50,8 @@ class JsonStream:
             data = rest + chunk
             whole = len(data) - len(data) % 3
             rest = data[whole:]
-            yield to_base64(data[:whole]).encode()
-        yield to_base64(rest).encode() + b'"}'
+            yield pybase64.b64encode(data[:whole])
+        yield pybase64.b64encode(rest) + b'"}'
 
 
 class MultipartStream:
@@ -76,12 +71,10 @@ class MultipartStream:
         yield self._tail
 
 
-async def json_stream(request: Request, body: MailBody) -> JsonStream:
-    """The request as JSON, with its body from disk. Raises OSError."""
+def json_stream(request: Request, body: MailBody) -> JsonStream:
+    """The request as JSON, with its body from disk."""
     head, _, tail = encode(request).partition(bytes(STREAMED))
-    stream = JsonStream(head, body, tail)
-    await stream.measure()
-    return stream
+    return JsonStream(head, body, tail)
 
 
 def multipart(shown: Shown, boundary: str) -> tuple[str, bytes | MultipartStream]:

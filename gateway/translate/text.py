@@ -1,9 +1,9 @@
 """Bytes to text with a lossless sibling, and back."""
 
-import binascii
 from collections.abc import Mapping
 from functools import lru_cache
 
+import pybase64
 from msgspec import UNSET
 
 from gateway.contract.request import Base64
@@ -33,12 +33,12 @@ def both(raw: bytes) -> tuple[str, Base64]:
 
 def to_base64(raw: bytes) -> str:
     """Base64 without line breaks (RFC 4648 §4)."""
-    return binascii.b2a_base64(raw, newline=False).decode("ascii")
+    return pybase64.b64encode_as_string(raw)
 
 
 def from_base64(text: str) -> bytes:
     """Strict base64. Raises ValueError."""
-    return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+    return pybase64.b64decode(text.encode("ascii"), validate=True)
 
 
 def is_text(raw: bytes) -> bool:

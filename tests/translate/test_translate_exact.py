@@ -76,8 +76,11 @@ def posted(event: Any, facts: Gathering) -> dict[str, Any]:
         shown = render(event, facts.session, facts.transaction, Audience("webhook"), OCCASION)
         if shown.body is None or isinstance(shown.body, bytes) or shown.body.in_memory() is not None:
             return encode(shown.request)
-        payload = await json_stream(shown.request, shown.body)
+        assert isinstance(shown.body, Spool)
+        await shown.body.flush()
+        payload = json_stream(shown.request, shown.body)
         whole = b"".join([chunk async for chunk in payload.chunks()])
+        assert len(whole) == payload.size
         assert payload.size == len(whole)
         return whole
 
