@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gateway.config import ListenSpec, Settings, TcpSpec, UnixSpec
+from gateway.config import Limits, ListenSpec, Settings, TcpSpec, UnixSpec
 from gateway.config import Webhook as WebhookSettings
 from gateway.config import When as WhenSettings
 from gateway.contract.words import Event
@@ -23,7 +23,7 @@ def generation(settings: Settings) -> Generation:
     limits = settings.limits
     budget = MemoryBudget(limits.memory_bytes)
     in_json = any(item.format == "json" and "message.body" in item.include for item in settings.webhook)
-    clients = {item.name: client(item, limits.response_bytes, budget) for item in settings.webhook}
+    clients = {item.name: client(item, limits, budget) for item in settings.webhook}
     setup = Setup(
         webhooks=tuple(webhook(item, clients[item.name]) for item in settings.webhook),
         bounds=bounds(settings),
@@ -67,7 +67,7 @@ def bounds(settings: Settings) -> Bounds:
     )
 
 
-def client(settings: WebhookSettings, response_bytes: int, budget: MemoryBudget) -> WebhookClient:
+def client(settings: WebhookSettings, limits: Limits, budget: MemoryBudget) -> WebhookClient:
     """The HTTP client of one webhook. Raises ValueError."""
     tls = settings.tls
     endpoint = Endpoint(
@@ -82,7 +82,8 @@ def client(settings: WebhookSettings, response_bytes: int, budget: MemoryBudget)
         uds=str(settings.uds) if settings.uds else None,
         proxy=settings.proxy,
         http2=settings.http2,
-        response_bytes=response_bytes,
+        response_bytes=limits.response_bytes,
+        connections=limits.connections,
     )
     return WebhookClient(endpoint, version=VERSION, budget=budget, on_alternative=log_alternative)
 

@@ -20,8 +20,8 @@ SLICE_BYTES = 256 * 1024
 _CHUNKS_IN_BLOCK = 1024  # joined from time to time: tiny chunks would cost many times their size as objects
 
 
-def size_of(body: Body) -> int:
-    """The length of a body in bytes."""
+def size_of(body: Body) -> int | None:
+    """The length of a body in bytes; None where it is not known yet."""
     return len(body) if isinstance(body, bytes) else body.size
 
 
@@ -37,19 +37,19 @@ async def slices(body: Body) -> AsyncGenerator[bytes | memoryview, None]:
         for start in range(0, len(body), SLICE_BYTES):
             yield view[start : start + SLICE_BYTES]
         return
-    left = body.size
+    size, left = body.size, body.size or 0
     source = body.chunks()
     try:
         while (chunk := await _next(source)) is not None:
             left -= len(chunk)
-            if left < 0:
+            if size is not None and left < 0:
                 break
             if chunk:
                 yield chunk
     finally:
         if isinstance(source, AsyncGenerator):
             await source.aclose()
-    if left:
+    if size is not None and left:
         raise BodyFailed(f"the stored body is not as long as it said: {body.size} bytes, off by {-left}")
 
 

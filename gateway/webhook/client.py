@@ -58,6 +58,7 @@ class Call:
         content_type: of the body, ASCII.
         body: the same bytes on every attempt.
         deadline: on the clock of `loop.time()`, for all attempts together.
+        patience: seconds that the backend is told, where they do not follow from the deadline.
 
     """
 
@@ -67,6 +68,7 @@ class Call:
     content_type: str
     body: Body
     deadline: float
+    patience: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ class WebhookClient:
                 try:
                     if self.endpoint.secrets and number == 1:
                         fields.append(("webhook-signature", await self._sign(call, timestamp)))
-                    last = _attempt_fields(number, call.deadline - clock(), trace)
+                    last = _attempt_fields(number, call.patience or call.deadline - clock(), trace)
                     request = place.requests.get(call.event) or self._request(place, call.event)
                     answer = await self._transport.post(request, fields + last, call.body, call.deadline)
                     if not 200 <= answer.status < 300:
@@ -244,7 +246,7 @@ def transport_for(endpoint: Endpoint, budget: MemoryBudget | None = None) -> Tra
 
     """
     tls = endpoint.tls_context()
-    limits = PoolLimits(response_bytes=endpoint.response_bytes)
+    limits = PoolLimits(connections=endpoint.connections, response_bytes=endpoint.response_bytes)
     if endpoint.proxy is None and not endpoint.http2:
         return LeanTransport(tls=tls, uds=endpoint.uds, limits=limits, budget=budget)
     return HttpxTransport(

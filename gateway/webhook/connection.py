@@ -16,7 +16,7 @@ from typing import cast
 
 import httptools
 
-from gateway.webhook.bodies import AnswerBuffer, slices
+from gateway.webhook.bodies import AnswerBuffer, size_of, slices
 from gateway.webhook.faults import answer_timeout, head_too_large, loss, not_http
 from gateway.webhook.transport import FREE_ANSWER_BYTES, MAX_HEAD_BYTES, Body, ConnectFailed, HttpAnswer, WebhookError
 
@@ -133,6 +133,7 @@ class Connection(asyncio.Protocol):
         """Write a long body under back-pressure; stop as soon as the exchange is decided (RFC 9112 section 9.5)."""
         transport = cast("asyncio.Transport", self._transport)
         transport.write(head)
+        chunked = size_of(body) is None
         limit = asyncio.timeout_at(deadline)
         try:
             async with limit, aclosing(slices(body)) as pieces:
@@ -146,7 +147,14 @@ class Connection(asyncio.Protocol):
                     if waiter.done():
                         self.abort()
                         return
-                    transport.write(piece)
+                    if chunked:
+                        transport.write(b"%x\r\n" % len(piece))
+                        transport.write(piece)
+                        transport.write(b"\r\n")
+                    else:
+                        transport.write(piece)
+                if chunked and not waiter.done():
+                    transport.write(b"0\r\n\r\n")
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -38,6 +38,7 @@ class Endpoint:
         proxy: URL of an HTTP proxy; never taken from the environment.
         http2: offer HTTP/2.
         response_bytes: limit for an answer's body.
+        connections: at most, to one origin.
 
     """
 
@@ -53,6 +54,7 @@ class Endpoint:
     proxy: str | None = field(default=None, repr=False)
     http2: bool = False
     response_bytes: int = 64 * 1024 * 1024
+    connections: int = 1000
 
     def check(self) -> None:
         """Check what can be checked without a network.

@@ -77,7 +77,7 @@ class HttpxTransport:
                 uds=uds,
                 proxy=_proxy(proxy, tls),
                 limits=httpx.Limits(
-                    max_connections=None,
+                    max_connections=self._limits.connections,
                     max_keepalive_connections=self._limits.idle_connections,
                     keepalive_expiry=self._limits.idle_seconds,
                 ),
@@ -115,13 +115,15 @@ class HttpxTransport:
     ) -> HttpAnswer:
         left = max(0.0, watch.deadline - asyncio.get_running_loop().time())
         connect_seconds = left - min(_CONNECT_MARGIN_SECONDS, left / 5)
+        size = size_of(body)
+        framing = ("transfer-encoding", "chunked") if size is None else ("content-length", str(size))
         with _map_exceptions(watch, httpx.URL(request.url).netloc.decode("ascii")):
             async with aclosing(slices(body)) as pieces:
                 response = await self._client.send(
                     httpx.Request(
                         "POST",
                         request.url,
-                        headers=[*request.headers, *headers, ("content-length", str(size_of(body)))],
+                        headers=[*request.headers, *headers, framing],
                         content=body if isinstance(body, bytes) else cast("AsyncIterable[bytes]", pieces),
                         extensions={
                             "trace": watch.see,

@@ -60,20 +60,19 @@ class LeanTransport:
         route = self._routes.get(request)
         static, pool = route if route is not None else self._route(request)
         fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
-        head = f"{static}{fields}content-length: {size_of(body)}\r\n\r\n".encode("latin-1")
-        connection = pool.take()
-        if connection is not None:
+        size = size_of(body)
+        framing = "transfer-encoding: chunked" if size is None else f"content-length: {size}"
+        head = f"{static}{fields}{framing}\r\n\r\n".encode("latin-1")
+        connection = pool.take() or await pool.acquire(deadline)
+        while True:
             try:
                 answer = await connection.exchange(head, body, deadline)
             except StaleConnection:
-                pass  # the backend had closed it while we wrote: it has not seen the request (RFC 9112 9.3.1)
+                # the backend had closed it while we wrote: it has not seen the request (RFC 9112 9.3.1)
+                connection = await pool.acquire(deadline)
             else:
                 pool.put(connection)
                 return answer
-        connection = await pool.connect(deadline)
-        answer = await connection.exchange(head, body, deadline)
-        pool.put(connection)
-        return answer
 
     def _route(self, request: HttpRequest) -> tuple[str, Pool]:
         """Compute what all calls of a request share: the beginning of the head, and the pool."""

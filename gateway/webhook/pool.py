@@ -1,17 +1,19 @@
-"""The keep-alive pool of one origin: opens connections, lends them out, keeps a bounded number of idle ones.
+"""The keep-alive pool of one origin: opens a bounded number of connections, lends them out, keeps idle ones.
 
-Last in, first out: under light load few connections stay warm, and the others age and are closed. It must not know
-requests or answers.
+Last in, first out: under light load few connections stay warm, and the others age and are closed. Where all are lent
+out, callers wait first come, first served: a connection that comes back, or the place of one that died, goes to the
+first of them. It must not know requests or answers.
 """
 
 import asyncio
 import ssl
+from collections import deque
 from dataclasses import dataclass
 
 from gateway.webhook.bodies import AnswerBuffer
 from gateway.webhook.connection import Connection
 from gateway.webhook.faults import connect_fault, connect_timeout
-from gateway.webhook.transport import ConnectFailed, MemoryBudget
+from gateway.webhook.transport import ConnectFailed, DeadlineExceeded, MemoryBudget
 
 _TLS_GOODBYE_SECONDS = 1.0
 
@@ -21,12 +23,14 @@ class PoolLimits:
     """How much a pool keeps.
 
     Args:
+        connections: of one origin, busy or idle; beyond, callers wait.
         idle_connections: of one origin; one more is closed instead.
         idle_seconds: after so long without a call a connection is closed.
         response_bytes: of one answer.
 
     """
 
+    connections: int = 1000
     idle_connections: int = 256
     idle_seconds: float = 60.0
     response_bytes: int = 64 * 1024 * 1024
@@ -69,6 +73,9 @@ class Pool:
         self._budget = budget
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
+        self._opening = 0
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        """Callers in order; each gets a connection, or None: the right to open one."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -89,6 +96,8 @@ class Pool:
     def put(self, connection: Connection) -> None:
         """Take a connection back, if it can still be used."""
         if not connection.open:
+            return
+        if self._waiting and not self._closed and self._grant(connection):
             return
         if self._closed or len(self._idle) >= self._limits.idle_connections:
             connection.close()
@@ -111,17 +120,75 @@ class Pool:
             self._sweeper = loop.call_at(due, self._sweep)
 
     def _forget(self, connection: Connection) -> None:
+        known = connection in self._all
         self._all.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
+        if known:
+            self._free_place()
 
-    async def connect(self, deadline: float) -> Connection:
-        """A fresh connection, lent to the caller.
+    def _grant(self, what: Connection | None) -> bool:
+        """Give the first who waits a connection, or the right to open one; False where nobody waits."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._opening += what is None
+                turn.set_result(what)
+                return True
+        return False
+
+    def _free_place(self) -> None:
+        if self._waiting and len(self._all) + self._opening < self._limits.connections:
+            self._grant(None)
+
+    async def acquire(self, deadline: float) -> Connection:
+        """A connection where `take` had none: a fresh one, or one that comes back.
 
         Raises:
             ConnectFailed, TlsFailed, DeadlineExceeded
 
         """
+        if self._closed:
+            raise ConnectFailed(f"the client of {self.origin} is closed")
+        if len(self._all) + self._opening < self._limits.connections:
+            self._opening += 1
+        else:
+            handed_over = await self._wait(deadline)
+            if handed_over is not None:
+                return handed_over
+        try:
+            return await self._connect(deadline)
+        finally:
+            self._opening -= 1
+            self._free_place()
+
+    async def _wait(self, deadline: float) -> Connection | None:
+        """Wait for a turn. Raises DeadlineExceeded."""
+        turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        limit = asyncio.timeout_at(deadline)
+        try:
+            async with limit:
+                return await turn
+        except BaseException as error:
+            self._pass_on(turn)
+            if isinstance(error, TimeoutError) and limit.expired():
+                text = f"timeout: all {self._limits.connections} connections to {self.origin} stayed busy"
+                raise DeadlineExceeded(text) from error
+            raise
+
+    def _pass_on(self, turn: "asyncio.Future[Connection | None]") -> None:
+        """Somebody stops waiting: what was granted just now goes to the next."""
+        if turn.cancelled() or not turn.done():
+            return
+        granted = turn.result()
+        if granted is not None:
+            self.put(granted)
+        else:
+            self._opening -= 1
+            self._free_place()
+
+    async def _connect(self, deadline: float) -> Connection:
         if self._closed:
             raise ConnectFailed(f"the client of {self.origin} is closed")
         loop = asyncio.get_running_loop()
@@ -173,6 +240,8 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
         leaving = list(self._all)
+        while self._waiting:
+            self._grant(None)  # each of them finds the pool closed
         for connection in list(self._idle):
             connection.close()
         for connection in list(self._all):

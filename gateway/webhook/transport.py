@@ -153,8 +153,8 @@ class StreamedBody(Protocol):
     """A request body that is not held in memory, such as a spooled message. It can be read many times."""
 
     @property
-    def size(self) -> int:
-        """Its length in bytes, exactly: it is sent as Content-Length."""
+    def size(self) -> int | None:
+        """Its length in bytes, exactly: it is sent as Content-Length. None: not known yet, it is sent in chunks."""
         ...
 
     def chunks(self) -> AsyncIterator[bytes]:
@@ -213,7 +213,7 @@ class Transport(Protocol):
         Args:
             request: the static part.
             headers: further fields of this call, ASCII names, latin-1 values without CR, LF and NUL.
-            body: sent with Content-Length.
+            body: sent with Content-Length, or chunked (RFC 9112 section 7.1) where its size is not known.
             deadline: on the clock of `loop.time()`, for everything from connecting to the last byte.
 
         Raises:

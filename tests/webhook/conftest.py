@@ -42,7 +42,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 def transport_of(kind: str, endpoint: Endpoint, budget: Budget | None) -> LeanTransport | HttpxTransport:
-    limits = PoolLimits(response_bytes=endpoint.response_bytes)
+    limits = PoolLimits(connections=endpoint.connections, response_bytes=endpoint.response_bytes)
     tls = endpoint.tls_context()
     if kind == "lean":
         return LeanTransport(tls=tls, uds=endpoint.uds, limits=limits, budget=budget)

@@ -35,9 +35,20 @@ class Visit:
 
     async def request(self) -> Received:
         got = await self.head()
-        got.body = await self.reader.readexactly(int(got.headers["content-length"]))
+        if got.headers.get("transfer-encoding") == "chunked":
+            got.body = await self._chunks()
+        else:
+            got.body = await self.reader.readexactly(int(got.headers["content-length"]))
         self.backend.requests.append(got)
         return got
+
+    async def _chunks(self) -> bytes:
+        body = b""
+        while size := int(await self.reader.readline(), 16):
+            body += await self.reader.readexactly(size)
+            assert await self.reader.readexactly(2) == b"\r\n"
+        assert await self.reader.readexactly(2) == b"\r\n"
+        return body
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -61,6 +72,7 @@ class Backend:
     connections: int = 0
     url: str = ""
     open: int = 0
+    most: int = 0
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -80,6 +92,7 @@ class Backend:
         self._tasks.add(task)
         self.connections += 1
         self.open += 1
+        self.most = max(self.most, self.open)
         try:
             await self.handler(Visit(self, reader, writer))
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -143,19 +156,22 @@ async def hang(visit: Visit) -> None:
 
 @dataclass
 class Spool:
-    """A streamed body."""
+    """A streamed body; `known` False: its size is not known before its end."""
 
-    parts: list[bytes]
+    parts: list[bytes | Exception]
     reads: int = 0
+    known: bool = True
 
     @property
-    def size(self) -> int:
-        return sum(map(len, self.parts))
+    def size(self) -> int | None:
+        return sum(len(part) for part in self.parts if isinstance(part, bytes)) if self.known else None
 
     async def chunks(self):  # type: ignore[no-untyped-def]
         self.reads += 1
         for part in self.parts:
             await asyncio.sleep(0)
+            if isinstance(part, Exception):
+                raise part
             yield part
 
 
