@@ -97,6 +97,7 @@ def webhook(settings: WebhookSettings, asker: WebhookClient) -> Webhook:
         headers="message.headers" in settings.include,
         body="message.body" in settings.include,
         multipart=settings.format == "multipart",
+        streams=settings.format == "multipart" and not settings.secret_file,
         rejected_recipients=settings.rejected_recipients,
         when=_when(settings.when),
         timeout_seconds=settings.timeout,

@@ -64,7 +64,7 @@ class Spool:
         self._writing: asyncio.Future[None] | None = None
         self._on_disk = False
         self._waiting = 0
-        self._written = 0
+        self.written = 0
         self._latest: tuple[int, list[bytes]] = (0, [])
         """Where the last piece that was written begins, and the piece."""
         self._complete = False
@@ -126,8 +126,8 @@ class Spool:
             self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, chunks))
             await asyncio.shield(self._writing)
             self._release()
-            self._latest = (self._written, chunks)
-            self._written += size
+            self._latest = (self.written, chunks)
+            self.written += size
             self._grow()
 
     def _write(self, chunks: list[bytes]) -> None:
@@ -158,8 +158,8 @@ class Spool:
                 for piece in pieces:
                     offset += len(piece)
                     yield piece
-            elif offset < self._written:
-                piece = await self._read(offset, min(FLUSH_BYTES, self._written - offset))
+            elif offset < self.written:
+                piece = await self._read(offset, min(FLUSH_BYTES, self.written - offset))
                 offset += len(piece)
                 yield piece
             elif self._complete:

@@ -12,6 +12,7 @@ from gateway.mail.changes import NewBody, NewMessage
 from gateway.policy.member import Member
 from gateway.policy.rules import Bounds, Exchange
 from gateway.policy.stamp import new_id, utc_now
+from gateway.policy.upload import Upload
 from gateway.translate.answer import PASS, Judgement, judge
 from gateway.translate.change import Limits
 from gateway.translate.facts import MailBody, SessionFacts, TransactionFacts
@@ -49,11 +50,14 @@ class Asked(Struct, frozen=True):
     """Bytes of the memory budget that the answer takes until the event is over."""
 
 
-async def ask(question: Question, bounds: Bounds) -> Asked:
-    """Put the question. Failures are part of the answer; only cancellation is raised."""
+async def ask(question: Question, bounds: Bounds, upload: Upload | None = None) -> Asked:
+    """Put the question; `upload`: the call that began while the message arrived.
+
+    Failures are part of the answer; only cancellation is raised.
+    """
     member, webhook, name = question.member, question.member.webhook, question.name
     clock = asyncio.get_running_loop().time
-    call_id = new_id()
+    call_id = upload.call_id if upload is not None else new_id()
     occasion = Occasion(
         call_id, utc_now(), question.dry_run, question.previous, member.session_context, member.transaction_context
     )
@@ -66,13 +70,18 @@ async def ask(question: Question, bounds: Bounds) -> Asked:
     body: Body = b""
     answer: Answer | None = None
     try:
-        if webhook.multipart and at_end:
+        if upload is not None:
+            answer = await upload.finish(shown, deadline)
+            if answer is None:
+                return await ask(question, bounds)
+        elif webhook.multipart and at_end:
             content_type, body = multipart(shown, f"gateway-{call_id}")
         elif shown.body is not None and not isinstance(shown.body, bytes) and shown.body.in_memory() is None:
             body = json_stream(shown.request, shown.body)
         else:
             body = encode(shown.request)
-        answer = await webhook.client.call(Call(call_id, name, question.session.id, content_type, body, deadline))
+        if answer is None:
+            answer = await webhook.client.call(Call(call_id, name, question.session.id, content_type, body, deadline))
         judgement = _judgement(answer, shown, question, bounds)
         if judgement.changes:
             judgement = await _compared(judgement, shown)

@@ -83,9 +83,28 @@ class Conversation:
         return self._facts.body is not None and self._facts.body.unwritten
 
     async def flush(self) -> None:
-        """Write it. Raises OSError."""
-        if self._facts.body is not None:
-            await self._facts.body.flush()
+        """Write it; with its first part on disk, send it to who may have it already. Raises OSError."""
+        body = self._facts.body
+        if body is None:
+            return
+        first = not body.written and self._facts.current.last_event == Event.BODY
+        await body.flush()
+        if first:
+            self._begin_upload()
+
+    def _begin_upload(self) -> None:
+        """Where the first webhook that will be asked at the end takes multipart, it can have the message as it comes.
+
+        Not where its body is signed as a whole, or where somebody is asked about parts of the body, since an answer
+        may then change what was sent.
+        """
+        if Event.BODY in self._agreed.subscribed or self._facts.current.too_large:
+            return
+        asked = (member for member in self._members if self._is_asked(member, Event.END_OF_MESSAGE))
+        member = next(asked, None)
+        if member is None or not member.webhook.streams or member.terms.missing:
+            return
+        self._inquiry.begin_upload(member)
 
     def lose_body(self, reason: str) -> None:
         """The body cannot be kept: calls that are to show it fail."""
@@ -115,6 +134,8 @@ class Conversation:
             self._begin_transaction()
         elif kind is m.Data:
             self._refused_at_data = False
+        elif kind is m.Abort:
+            self._inquiry.drop_upload()
         self._facts.note(event, macros)
         if kind is m.Connect and self.session.emulated:
             self._warn_emulated()

@@ -19,6 +19,7 @@ from gateway.policy.gathering import Gathering
 from gateway.policy.member import Member
 from gateway.policy.rules import Observer, OnFailure, OnTooLarge
 from gateway.policy.setup import Setup
+from gateway.policy.upload import Upload
 from gateway.translate.answer import PASS, REFUSALS, Judgement, refusal
 from gateway.translate.facts import TransactionFacts
 from gateway.translate.render import rejected_by_mta
@@ -49,6 +50,7 @@ class Inquiry:
         self._observer = observer
         self._facts = facts
         self._held: list[_Held] = []
+        self._upload: Upload | None = None
         self.may_quarantine = False
         """Whether the MTA agreed to hold messages."""
         self.session_hold: bytes | None = None
@@ -57,6 +59,32 @@ class Inquiry:
     def begin_transaction(self) -> None:
         """Drop what is held for the last one."""
         self._held = []
+        self.drop_upload()
+
+    def begin_upload(self, member: Member) -> None:
+        """Begin to send a message to this webhook while it still arrives."""
+        self.apply_held()
+        transaction, body = self._facts.current, self._facts.body
+        draft = transaction.draft
+        if body is not None and (draft is None or draft.body is None):
+            fields = draft.shown() if draft else transaction.fields
+            self._upload = Upload(member, self._facts.session.id, fields, body, self._setup.release)
+
+    def _claim_upload(self, member: Member) -> Upload | None:
+        """The upload, where it is for this webhook."""
+        if self._upload is None:
+            return None
+        if self._upload.member is not member:
+            self.drop_upload()
+            return None
+        claimed, self._upload = self._upload, None
+        return claimed
+
+    def drop_upload(self) -> None:
+        """Break off what is sent of a message that comes to nothing, or to something else."""
+        if self._upload is not None:
+            self._upload.cancel()
+            self._upload = None
 
     @property
     def holds_something(self) -> bool:
@@ -90,7 +118,8 @@ class Inquiry:
         if self._held and name not in REPORTS and transaction is not None and transaction.headers_complete:
             self.apply_held()
         question = Question(event, name, member, facts.session, transaction, previous, deadline, self._setup.dry_run)
-        asked = await ask(question, self._setup.bounds)
+        upload = self._claim_upload(member) if name is Event.END_OF_MESSAGE else None
+        asked = await ask(question, self._setup.bounds, upload)
         if asked.reserved:
             self._setup.release(asked.reserved)
         self._observer.exchanged(facts.session, transaction, asked.exchange)

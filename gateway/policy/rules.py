@@ -1,6 +1,6 @@
 """The settings of one webhook as the policy needs them, and the seams to its neighbours."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -49,6 +49,8 @@ class Webhook:
     headers: bool = True
     body: bool = True
     multipart: bool = False
+    streams: bool = False
+    """Whether a multipart call may begin before the message is complete: it may not where calls are signed."""
     rejected_recipients: bool = False
     when: When = ALWAYS
     timeout_seconds: float = 8.0
@@ -87,11 +89,21 @@ class StoredBody(MailBody, Protocol):
         """Whether `flush` should run before the next chunk is taken."""
 
     @property
+    def written(self) -> int:
+        """Bytes that are on the disk."""
+
+    @property
     def unwritten(self) -> bool:
         """Whether anything waits for the disk."""
 
     async def flush(self) -> None:
         """Write to disk what waits for it. Raises OSError."""
+
+    def follow(self) -> AsyncIterator[bytes]:
+        """The body from its beginning while it still grows on the disk, until `complete`."""
+
+    def complete(self) -> None:
+        """Nothing more will come."""
 
     def close(self) -> None:
         """Forget the body."""

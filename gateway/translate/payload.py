@@ -5,13 +5,13 @@ The length is counted while the body arrives, since backends in plain shell or P
 """
 
 import codecs
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import msgspec
 import pybase64
 
 from gateway.contract.request import Request
-from gateway.mail.fields import Field, header_bytes
+from gateway.mail.fields import header_bytes
 from gateway.translate.facts import MailBody
 from gateway.translate.render import STREAMED, Shown, encode
 
@@ -77,19 +77,21 @@ def json_stream(request: Request, body: MailBody) -> JsonStream:
     return JsonStream(head, body, tail)
 
 
+MULTIPART = "multipart/form-data; boundary={boundary}"
+
+
 def multipart(shown: Shown, boundary: str) -> tuple[str, bytes | MultipartStream]:
     """Content type and bytes of `multipart/form-data`: parts `event` (JSON) and `message` (raw, RFC 7578, RFC 5322)."""
     head = b"".join(
         (
-            _part(boundary, "event", "application/json"),
-            encode(shown.request),
+            event_part(boundary, shown.request, first=True),
             b"\r\n",
-            _part(boundary, "message", "message/rfc822", filename="message.eml"),
-            header_bytes(_fields(shown)),
+            message_part(boundary),
+            header_bytes(shown.fields or ()),
         )
     )
-    tail = f"\r\n--{boundary}--\r\n".encode()
-    content_type = f"multipart/form-data; boundary={boundary}"
+    tail = multipart_end(boundary)
+    content_type = MULTIPART.format(boundary=boundary)
     body = shown.body if shown.body is not None else b""
     if isinstance(body, bytes):
         return content_type, head + body + tail
@@ -97,8 +99,19 @@ def multipart(shown: Shown, boundary: str) -> tuple[str, bytes | MultipartStream
     return content_type, MultipartStream(head, body, tail) if raw is None else head + raw + tail
 
 
-def _fields(shown: Shown) -> Sequence[Field]:
-    return shown.fields or ()
+def event_part(boundary: str, request: Request, *, first: bool = False) -> bytes:
+    """The part `event`; behind another part a line break ends that one."""
+    return (b"" if first else b"\r\n") + _part(boundary, "event", "application/json") + encode(request)
+
+
+def message_part(boundary: str) -> bytes:
+    """The beginning of the part `message`."""
+    return _part(boundary, "message", "message/rfc822", filename="message.eml")
+
+
+def multipart_end(boundary: str) -> bytes:
+    """What stands behind the last part."""
+    return f"\r\n--{boundary}--\r\n".encode()
 
 
 def _part(boundary: str, name: str, content_type: str, *, filename: str | None = None) -> bytes:
