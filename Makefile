@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check coverage e2e format lock clean
+.PHONY: bench demo test check coverage e2e format lock clean
 
 demo: $(STAMP)        ## the gateway with an embedded sample backend and a sample mail every few seconds
 	$(BIN)/milter-gateway demo
 
 test: $(STAMP)        ## all tests
 	$(BIN)/python -m pytest
+
+bench: $(STAMP)       ## measures beside other milters, and writes docs/performance.md; ten minutes
+	$(BIN)/python -m benchmarks --write
 
 e2e: $(STAMP)         ## the tests with real MTAs alone; prints the matrix
 	$(BIN)/python -m pytest tests/e2e

@@ -162,10 +162,9 @@ def _free_port() -> int:
 
 def _answers(process: Process) -> bool:
     kind, _, where = process.address.partition(":")
-    with socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET) as probe:
-        with suppress(OSError):
-            probe.connect(where if kind == "unix" else ("127.0.0.1", int(where)))
-            return True
+    with socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET) as probe, suppress(OSError):
+        probe.connect(where if kind == "unix" else ("127.0.0.1", int(where)))
+        return True
     return False
 
 

@@ -16,6 +16,9 @@ from pathlib import Path
 FLUSH_BYTES = 256 * 1024
 """What may wait in memory for the disk, and what is read from it at once."""
 
+_PIECES = 512
+"""How many pieces are written as they are; the limit of the system is 1024 (IOV_MAX)."""
+
 _PLAIN = bytes(byte for byte in range(0x20, 256) if byte not in b'"\\')
 """Bytes that stand for themselves in a JSON string."""
 _SHORT = b'"\\\b\f\n\r\t'
@@ -135,9 +138,13 @@ class Spool:
             descriptor, path = tempfile.mkstemp(prefix="milter-gateway-", dir=self._directory)
             Path(path).unlink()
             self._file = FileIO(descriptor, "r+")
-        rest = memoryview(b"".join(chunks))
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        if len(chunks) > _PIECES:
+            chunks = [b"".join(chunks)]
+        written = os.writev(self._file.fileno(), chunks)
+        if written < sum(map(len, chunks)):  # a signal, or nearly no room: write on, until the disk says what is wrong
+            rest = memoryview(b"".join(chunks))[written:]
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
     def complete(self) -> None:
         """Nothing more will come: those who follow reach the end."""

@@ -29,17 +29,31 @@ class FrameBuffer:
     before its bytes arrive, so that a peer cannot make it grow.
     """
 
-    __slots__ = ("_buffer", "_limit", "_offset")
+    __slots__ = ("_behind", "_behind_offset", "_buffer", "_limit", "_offset")
 
     def __init__(self, limit: int = MAX_PAYLOAD + 1) -> None:
         self._buffer = b""
         self._offset = 0
+        self._behind = b""
+        """What comes when the buffer is used up: a long read stays as it is, but for the end of a frame begun."""
+        self._behind_offset = 0
         self._limit = limit
 
     def feed(self, data: bytes) -> None:
         """Take what arrived."""
-        self._buffer = self._buffer[self._offset :] + data if self._offset < len(self._buffer) else data
+        begun = self._buffer[self._offset :]
+        if self._behind:
+            begun += self._behind[self._behind_offset :]
+            self._behind = b""
+        missing = _missing(begun)
+        if 0 < missing < len(data):
+            self._buffer, self._behind, self._behind_offset = begun + data[:missing], data, missing
+        else:
+            self._buffer = begun + data if begun else data
         self._offset = 0
+
+    def _go_on(self) -> None:
+        self._buffer, self._offset, self._behind = self._behind, self._behind_offset, b""
 
     def next_frame(self) -> Frame | None:
         """The next whole frame, or None where its bytes have not all arrived.
@@ -47,6 +61,9 @@ class FrameBuffer:
         Raises ProtocolError for a length of 0 or beyond the limit.
         """
         buffer, start = self._buffer, self._offset
+        if self._behind and start == len(buffer):
+            self._go_on()
+            buffer, start = self._buffer, self._offset
         code_at = start + 4
         if len(buffer) < code_at:
             return None
@@ -82,12 +99,23 @@ class FrameBuffer:
 
     def peek_code(self) -> bytes:
         """The code byte of the next frame, or b"" where it has not arrived."""
+        if self._behind and self._offset == len(self._buffer):
+            self._go_on()
         return self._buffer[self._offset + 4 : self._offset + 5]
 
     @property
     def pending(self) -> int:
         """Bytes that belong to no frame handed out so far."""
-        return len(self._buffer) - self._offset
+        behind = len(self._behind) - self._behind_offset if self._behind else 0
+        return len(self._buffer) - self._offset + behind
+
+
+def _missing(begun: bytes) -> int:
+    """How many bytes complete the frame that begins here; 0 where its length has not arrived, or it is complete."""
+    if len(begun) < 4:
+        return 0
+    (length,) = _read_length(begun)
+    return max(4 + length - len(begun), 0)
 
 
 def _strings(payload: bytes, what: str) -> list[bytes]:
