@@ -11,5 +11,6 @@ The map, from the bottom up; imports point down only:
 - `observe`: the log lines. `server`: sockets, connections, deadlines, shutdown.
 - `mta`: the other side: a message played through any milter, for `send` and for the admin API.
 - `config`: TOML, environment, flags. `assembly`: from settings to parts.
-- `admin`: the HTTP side for operators. `cli`: the command line.
+- `metrics`: what is counted. `admin`: the HTTP side for operators.
+- `workers`: several processes that serve as one. `cli`: the command line.
 """

@@ -114,7 +114,7 @@ def _missing(begun: bytes) -> int:
     """How many bytes complete the frame that begins here; 0 where its length has not arrived, or it is complete."""
     if len(begun) < 4:
         return 0
-    (length,) = _read_length(begun)
+    length: int = _read_length(begun)[0]
     return max(4 + length - len(begun), 0)
 
 

@@ -158,4 +158,4 @@ def _announced_port(output: str) -> re.Match[str] | None:
 
 
 def _milter_port(output: str) -> re.Match[str] | None:
-    return re.search(r'"inet:(\d+)@127\.0\.0\.1".*"event": "listening"', output)
+    return re.search(r'"inet:(\d+)@127\.0\.0\.1".*"event": ?"listening"', output)
