@@ -86,9 +86,10 @@ class _Worker:
     def _gone(self) -> None:
         """The parent died: nobody would replace or stop this process."""
         asyncio.get_running_loop().remove_reader(self._channel.fileno())
-        if not self._stopped.is_set():
+        expected = self._stopped.is_set()
+        self._stopped.set()  # before the log, since standard error may be gone as well
+        if not expected:
             self._log.error("the parent process is gone: the worker stops", pid=os.getpid())
-        self._stopped.set()
 
     def _tell(self, message: Tell) -> None:
         if self._service is None:

@@ -232,6 +232,12 @@ def test_workers_do_not_outlive_their_parent(asked: Backend, tmp_path: Path) -> 
         until(lambda: all(map(gone, pids)), "the end of the workers")
 
 
+def test_workers_do_not_outlive_their_parent_even_where_nobody_reads_the_log(asked: Backend, tmp_path: Path) -> None:
+    with serving(config(tmp_path / "gw.toml", asked.url)) as service:
+        pids = [service.pid(number) for number in (1, 2)]
+    until(lambda: all(map(gone, pids)), "the end of the workers")
+
+
 def test_a_taken_address_is_told_in_one_line(asked: Backend, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
