@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 from functools import partial
+from typing import cast
 
 import uvloop
 
@@ -39,7 +40,7 @@ class Stub(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio.Protocol."""

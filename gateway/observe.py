@@ -8,9 +8,8 @@ from typing import Any
 
 import structlog
 
-from gateway.contract.words import Action, Event
 from gateway.milter.messages import ReplyCode
-from gateway.policy.rules import Exchange
+from gateway.policy.rules import Exchange, Fallback, Settled
 from gateway.translate.facts import SessionFacts, TransactionFacts
 from gateway.translate.text import readable
 from gateway.webhook import WebhookError
@@ -28,26 +27,16 @@ class LogObserver:
     def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: Exchange) -> None:
         """Keep no exchange: the log tells decisions and failures."""
 
-    def fell_back(
-        self,
-        session: SessionFacts,
-        transaction: TransactionFacts | None,
-        *,
-        webhook: str,
-        event: Event,
-        cause: str,
-        reason: str,
-        applied: str,
-    ) -> None:
+    def fell_back(self, session: SessionFacts, transaction: TransactionFacts | None, fallback: Fallback) -> None:
         """Log that a webhook gave no usable answer and what was done instead."""
         self._log.warning(
             "webhook failed",
             **_where(session, transaction),
-            webhook=webhook,
-            event_name=event.value,
-            cause=cause,
-            reason=reason,
-            applied=str(applied),
+            webhook=fallback.webhook,
+            event_name=fallback.event.value,
+            cause=fallback.cause,
+            reason=fallback.reason,
+            applied=str(fallback.applied),
         )
 
     def warned(self, session: SessionFacts, transaction: TransactionFacts | None, webhook: str, text: str) -> None:
@@ -64,28 +53,17 @@ class LogObserver:
         """Log what a webhook annotated."""
         self._log.info("annotations", **_where(session, transaction), webhook=webhook, annotations=dict(annotations))
 
-    def decided(
-        self,
-        session: SessionFacts,
-        transaction: TransactionFacts | None,
-        *,
-        event: Event,
-        action: Action,
-        reply: ReplyCode | None,
-        webhook: str | None,
-        changes: int,
-        held: bool,
-    ) -> None:
+    def decided(self, session: SessionFacts, transaction: TransactionFacts | None, settled: Settled) -> None:
         """Log a final answer."""
         self._log.info(
             "decided",
             **_where(session, transaction),
-            event_name=event.value,
-            action=action.value,
-            reply=_as_told(reply) if reply else None,
-            webhook=webhook,
-            changes=changes,
-            quarantined=held,
+            event_name=settled.event.value,
+            action=settled.action.value,
+            reply=_as_told(settled.reply) if settled.reply else None,
+            webhook=settled.webhook,
+            changes=settled.changes,
+            quarantined=settled.held,
             size=transaction.known_size if transaction else None,
             recipients=len(transaction.recipients) if transaction else None,
         )

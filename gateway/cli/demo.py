@@ -22,9 +22,7 @@ from gateway.cli.errors import FAILED, CommandError
 from gateway.cli.send import Destination, play
 from gateway.cli.timeline import change_lines, plain, row, verdict_lines
 from gateway.config import Settings, parse, parse_spec
-from gateway.contract.words import Action, Event
 from gateway.metrics import Counters
-from gateway.milter.messages import ReplyCode
 from gateway.mta.outcome import Verdict
 from gateway.mta.player import PlayError
 from gateway.observe import LogObserver
@@ -52,18 +50,7 @@ class TimelineObserver(LogObserver):
         with contextlib.suppress(BrokenPipeError):  # no reason to fail a mail: the demo itself will notice
             click.echo(_INDENT + row(exchange.event, _fact(exchange), f"-> {answer}"))
 
-    def decided(
-        self,
-        session: SessionFacts,
-        transaction: TransactionFacts | None,
-        *,
-        event: Event,
-        action: Action,
-        reply: ReplyCode | None,
-        webhook: str | None,
-        changes: int,
-        held: bool,
-    ) -> None:
+    def decided(self, *_: object) -> None:
         """Leave it out: the verdict is printed."""
 
     def noted(self, *_: object) -> None:

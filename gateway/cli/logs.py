@@ -1,11 +1,31 @@
 """How log lines look: JSON for machines, text for people; both on standard error."""
 
+import contextlib
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import IO, AnyStr, BinaryIO, Generic, TextIO, cast
 
 import msgspec
 import structlog
+
+
+class _Stream(Generic[AnyStr]):
+    """Standard error for log lines: where it cannot be written (a full disk, a reader that is gone) mail goes on."""
+
+    def __init__(self, stream: IO[AnyStr]) -> None:
+        self._stream: IO[AnyStr] = stream
+
+    def write(self, line: AnyStr) -> None:
+        """Write as far as possible."""
+        with contextlib.suppress(OSError):
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        """Likewise."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
 
 _to_json = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -27,7 +47,7 @@ def set_up_logs(form: str, worker: int | None = None) -> None:
         structlog.configure(
             processors=[*shared, structlog.processors.format_exc_info, _render],
             wrapper_class=wrapper,
-            logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
+            logger_factory=structlog.BytesLoggerFactory(file=cast("BinaryIO", _Stream(sys.stderr.buffer))),
         )
     else:
         console = structlog.dev.ConsoleRenderer(
@@ -37,7 +57,7 @@ def set_up_logs(form: str, worker: int | None = None) -> None:
         structlog.configure(
             processors=[*shared, console],
             wrapper_class=wrapper,
-            logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+            logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Stream(sys.stderr))),
         )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 

@@ -1,10 +1,8 @@
 """Counts what happens and hands it on to the log."""
 
-from gateway.contract.words import Action, Event
 from gateway.metrics.counters import Counters, Histogram, add
-from gateway.milter.messages import ReplyCode
 from gateway.observe import LogObserver
-from gateway.policy.rules import Exchange
+from gateway.policy.rules import Exchange, Fallback, Settled
 from gateway.translate.facts import SessionFacts, TransactionFacts
 
 
@@ -29,47 +27,15 @@ class CountingObserver(LogObserver):
             histogram = counters.latencies[webhook] = Histogram()
         histogram.add(exchange.elapsed_ms / 1000)
 
-    def fell_back(
-        self,
-        session: SessionFacts,
-        transaction: TransactionFacts | None,
-        *,
-        webhook: str,
-        event: Event,
-        cause: str,
-        reason: str,
-        applied: str,
-    ) -> None:
+    def fell_back(self, session: SessionFacts, transaction: TransactionFacts | None, fallback: Fallback) -> None:
         """Count what was applied in place of an answer."""
-        add(self.counters.fallbacks, (webhook, event, applied))
-        super().fell_back(
-            session, transaction, webhook=webhook, event=event, cause=cause, reason=reason, applied=applied
-        )
+        add(self.counters.fallbacks, (fallback.webhook, fallback.event, fallback.applied))
+        super().fell_back(session, transaction, fallback)
 
-    def decided(
-        self,
-        session: SessionFacts,
-        transaction: TransactionFacts | None,
-        *,
-        event: Event,
-        action: Action,
-        reply: ReplyCode | None,
-        webhook: str | None,
-        changes: int,
-        held: bool,
-    ) -> None:
+    def decided(self, session: SessionFacts, transaction: TransactionFacts | None, settled: Settled) -> None:
         """Count a final answer."""
         counters = self.counters
-        add(counters.decisions, (event, action))
-        counters.changes += changes
-        counters.quarantined += held
-        super().decided(
-            session,
-            transaction,
-            event=event,
-            action=action,
-            reply=reply,
-            webhook=webhook,
-            changes=changes,
-            held=held,
-        )
+        add(counters.decisions, (settled.event, settled.action))
+        counters.changes += settled.changes
+        counters.quarantined += settled.held
+        super().decided(session, transaction, settled)

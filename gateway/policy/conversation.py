@@ -20,7 +20,7 @@ from gateway.policy.inquiry import ENDING, Inquiry
 from gateway.policy.member import Member
 from gateway.policy.member_terms import NO_WISHES, terms_for
 from gateway.policy.negotiation import UNAGREED, Agreed
-from gateway.policy.rules import Observer
+from gateway.policy.rules import Observer, Settled
 from gateway.policy.setup import Setup
 from gateway.translate.answer import Judgement
 from gateway.translate.facts import Disconnected, SessionFacts, TransactionFacts
@@ -281,7 +281,7 @@ class Conversation:
         """CONTINUE; ACCEPT or SKIP where nobody needs more."""
         if accepted and self._nobody_wants_more(event):
             if event not in SESSION_GATES:
-                self._decided(event, Action.ACCEPT, None, None)
+                self._settled(Settled(event, Action.ACCEPT, None, None))
                 self.end_transaction()
             return Decision(_ACCEPT)
         if event is Event.BODY and self._may_skip_body():
@@ -302,7 +302,7 @@ class Conversation:
         transaction = self._facts.current
         if transaction.too_many_recipients:
             reply = self._too_many()
-            self._decided(Event.END_OF_MESSAGE, Action.TEMPFAIL, reply, None)
+            self._settled(Settled(Event.END_OF_MESSAGE, Action.TEMPFAIL, reply, None))
             self.end_transaction()
             return Decision(reply)
         self._inquiry.apply_held()
@@ -312,14 +312,14 @@ class Conversation:
         if transaction.draft is not None:
             made = edits(transaction.draft, leading_space=self._facts.leading_space)
         held = transaction.draft is not None and transaction.draft.hold is not None
-        self._decided(Event.END_OF_MESSAGE, Action.ACCEPT, None, None, changes=_count(made), held=held)
+        self._settled(Settled(Event.END_OF_MESSAGE, Action.ACCEPT, None, None, _count(made), held))
         self.end_transaction()
         return Decision(_ACCEPT, made)
 
     def _end(self, event: Event, judgement: Judgement, member: Member) -> Decision:
         """A refusal or a discard."""
         reply: m.Reply = m.Discard() if judgement.reply is None else judgement.reply
-        self._decided(event, judgement.action, judgement.reply, member.webhook.name)
+        self._settled(Settled(event, judgement.action, judgement.reply, member.webhook.name))
         if event is Event.RCPT and judgement.action is not Action.DISCARD:
             self._drop_recipient()
         elif event is Event.DATA and judgement.action is not Action.DISCARD:
@@ -339,26 +339,8 @@ class Conversation:
         transaction.recipients.pop()
         self._inquiry.drop_changes_of_recipient(transaction.rcpt_events)
 
-    def _decided(
-        self,
-        event: Event,
-        action: Action,
-        reply: m.ReplyCode | None,
-        webhook: str | None,
-        *,
-        changes: int = 0,
-        held: bool = False,
-    ) -> None:
-        self._observer.decided(
-            self.session,
-            self.transaction,
-            event=event,
-            action=action,
-            reply=reply,
-            webhook=webhook,
-            changes=changes,
-            held=held,
-        )
+    def _settled(self, settled: Settled) -> None:
+        self._observer.decided(self.session, self.transaction, settled)
 
     def give_up(self, event: object) -> Decision:
         """The gateway stops: what applies for the webhook under way and for those not reached."""

@@ -17,7 +17,7 @@ from gateway.mail.fields import Field
 from gateway.policy.ask import INVALID, Asked, Question, ask
 from gateway.policy.gathering import Gathering
 from gateway.policy.member import Member
-from gateway.policy.rules import Observer, OnFailure, OnTooLarge
+from gateway.policy.rules import Fallback, Observer, OnFailure, OnTooLarge
 from gateway.policy.setup import Setup
 from gateway.policy.upload import Upload
 from gateway.translate.answer import PASS, REFUSALS, Judgement, refusal
@@ -189,15 +189,8 @@ class Inquiry:
         if applied is OnFailure.QUARANTINE and not self.may_quarantine:
             applied = OnFailure.TEMPFAIL
         facts = self._facts
-        self._observer.fell_back(
-            facts.session,
-            facts.transaction,
-            webhook=member.webhook.name,
-            event=event,
-            cause=str(cause),
-            reason=reason,
-            applied=applied,
-        )
+        fallback = Fallback(member.webhook.name, event, str(cause), reason, applied)
+        self._observer.fell_back(facts.session, facts.transaction, fallback)
         match applied:
             case OnFailure.CONTINUE:
                 return PASS

@@ -127,6 +127,27 @@ class Exchange(Struct, frozen=True):
     """The kind of the failure, empty where there was none."""
 
 
+class Fallback(Struct, frozen=True):
+    """What was applied where a webhook gave no usable answer."""
+
+    webhook: str
+    event: Event
+    cause: str
+    reason: str
+    applied: str
+
+
+class Settled(Struct, frozen=True):
+    """A final answer: what the MTA was told, and by whose will (None: nobody refused)."""
+
+    event: Event
+    action: Action
+    reply: ReplyCode | None
+    webhook: str | None
+    changes: int = 0
+    held: bool = False
+
+
 class Observer(Protocol):
     """Who is told what happened; one method for each fact."""
 
@@ -136,18 +157,8 @@ class Observer(Protocol):
     def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: Exchange) -> None:
         """A webhook was asked and has answered, or has failed."""
 
-    def fell_back(
-        self,
-        session: SessionFacts,
-        transaction: TransactionFacts | None,
-        *,
-        webhook: str,
-        event: Event,
-        cause: str,
-        reason: str,
-        applied: str,
-    ) -> None:
-        """A webhook gave no usable answer, and `applied` was applied."""
+    def fell_back(self, session: SessionFacts, transaction: TransactionFacts | None, fallback: Fallback) -> None:
+        """A webhook gave no usable answer, and a policy took its place."""
 
     def warned(self, session: SessionFacts, transaction: TransactionFacts | None, webhook: str, text: str) -> None:
         """Something that an operator should know."""
@@ -161,16 +172,5 @@ class Observer(Protocol):
     ) -> None:
         """A webhook annotated the transaction, or the session before it."""
 
-    def decided(
-        self,
-        session: SessionFacts,
-        transaction: TransactionFacts | None,
-        *,
-        event: Event,
-        action: Action,
-        reply: ReplyCode | None,
-        webhook: str | None,
-        changes: int,
-        held: bool,
-    ) -> None:
+    def decided(self, session: SessionFacts, transaction: TransactionFacts | None, settled: Settled) -> None:
         """The transaction, or an earlier event, got its final answer."""

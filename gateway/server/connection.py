@@ -6,10 +6,9 @@ ABORT or a QUIT cancels the call. All answers to one read go out in one write.
 """
 
 import asyncio
-import contextlib
 import socket
 import struct
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,6 +22,7 @@ from gateway.milter.session import NOTHING, Event, Session, State, Step
 from gateway.policy.conversation import Conversation, Decision
 from gateway.policy.rules import Bounds
 from gateway.server.deadlines import Deadlines
+from gateway.server.progress import PROGRESS_SECONDS, progress
 from gateway.translate.facts import Disconnected
 
 _ENDING_CODES = (Command.ABORT, Command.QUIT, Command.QUIT_NEW_CONNECTION)
@@ -31,8 +31,6 @@ _READ_AHEAD = 256 * 1024
 
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _ENABLE = struct.pack("i", 1)
-PROGRESS_SECONDS = 3.0
-_PROGRESS = encode_reply(m.Progress())
 _CONTINUE = encode_reply(m.Continue())
 
 
@@ -278,7 +276,7 @@ class Connection(asyncio.Protocol):
         if not conversation.asks:
             decision = conversation.settle(event)
         elif type(event) is m.EndOfMessage:
-            with self._progress():
+            with progress(self._transport, self._timing.progress_seconds):
                 decision = await conversation.judge(event, self._deadline(event))
         else:
             decision = await conversation.judge(event, self._deadline(event))
@@ -295,23 +293,6 @@ class Connection(asyncio.Protocol):
             await self._conversation.flush()
         except OSError as error:
             self._conversation.lose_body(str(error))
-
-    @contextlib.contextmanager
-    def _progress(self) -> Iterator[None]:
-        """Tell the MTA every few seconds that we are still at work; only at the end of a message (Sendmail)."""
-        handle: asyncio.TimerHandle | None = None
-
-        def tell() -> None:
-            nonlocal handle
-            if self._transport is not None:
-                self._transport.write(_PROGRESS)
-            handle = self._loop.call_later(self._timing.progress_seconds, tell)
-
-        handle = self._loop.call_later(self._timing.progress_seconds, tell)
-        try:
-            yield
-        finally:
-            handle.cancel()
 
     # ── endings ─────────────────────────────────────────────────────────────────────────────────────────────
 

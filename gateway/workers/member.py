@@ -37,7 +37,7 @@ class Worker:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "gateway", "worker", *arguments, self._log_format, pass_fds=(theirs.fileno(),)
             )
-        except OSError:
+        except BaseException:
             ours.close()
             raise
         finally:
@@ -52,9 +52,8 @@ class Worker:
         return self._process.pid if self._process else None
 
     async def ended(self) -> int:
-        """Wait for the end of the process; its exit status, negative for a signal."""
-        assert self._process is not None  # noqa: S101 - `start` came first
-        status = await self._process.wait()
+        """Wait for the end of the process; its exit status, negative for a signal. 0 where none was started."""
+        status = 0 if self._process is None else await self._process.wait()
         self._forget_channel()
         return status
 

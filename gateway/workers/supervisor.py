@@ -139,9 +139,9 @@ class Supervisor:
             await asyncio.sleep(pause)
             try:
                 await worker.start()
-            except OSError as error:
+            except OSError as error:  # no process or descriptor to be had: that may pass, so try again after the pause
                 self._log.critical("a worker cannot be started", worker=worker.number, reason=str(error))
-                raise
+                continue
             self._configure(worker)
             await self._await_service(worker)
 

@@ -1,10 +1,14 @@
 """How log lines look."""
 
 import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
+from cli_backend import backend
+from cli_program import GATEWAY, PATIENCE_SECONDS, call, environment, wait_for_unix_socket
 
 from gateway.cli.logs import set_up_logs
 
@@ -56,3 +60,22 @@ def test_debug_lines_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.get_logger("gateway").debug("probe")
     structlog.get_logger("gateway").info("decision")
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["decision"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_log_that_cannot_be_written_does_not_stop_the_mail(form: str, workers: str, tmp_path: Path) -> None:
+    path = tmp_path / "gw.sock"
+    with backend() as asked, Path("/dev/full").open("wb") as full:
+        options = ["--webhook", asked.url, "--listen", f"unix:{path}", "--admin", "", "--workers", workers]
+        command = [*GATEWAY, "run", "--log-format", form, *options]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=full, env=environment())
+        try:
+            wait_for_unix_socket(str(path))
+            for _ in range(3):
+                shown = json.loads(call("send", "--json", "--milter", f"unix:{path}").stdout)
+                assert shown["verdict"] == "accepted"
+        finally:
+            process.terminate()
+            assert process.wait(PATIENCE_SECONDS) == 0
+    assert "end_of_message" in [each["event"] for each in asked.calls]

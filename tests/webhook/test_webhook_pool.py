@@ -18,6 +18,18 @@ async def spread(client, ask, *events):
     return calls
 
 
+def answers_after(release):
+    """A backend that answers nothing before `release`."""
+
+    async def handler(visit):
+        while True:
+            await visit.request()
+            await release.wait()
+            await visit.send(answer())
+
+    return handler
+
+
 async def test_no_more_connections_than_allowed_and_all_calls_are_answered(serve, connect, ask):
     backend = await serve(says(*[answer()] * 20))
     client = connect(backend, connections=2)
@@ -28,14 +40,7 @@ async def test_no_more_connections_than_allowed_and_all_calls_are_answered(serve
 
 async def test_first_come_first_served(serve, connect, ask):
     release = asyncio.Event()
-
-    async def slow(visit):
-        while True:
-            await visit.request()
-            await release.wait()
-            await visit.send(answer())
-
-    backend = await serve(slow)
+    backend = await serve(answers_after(release))
     calls = await spread(connect(backend, connections=1), ask, "mail", "rcpt", "data", "body")
     await asyncio.sleep(0)
     release.set()
@@ -64,14 +69,7 @@ async def test_who_waits_too_long_is_told_why(serve, connect, ask, kind):
 
 async def test_who_leaves_loses_nothing_for_the_others(serve, connect, ask):
     release = asyncio.Event()
-
-    async def slow(visit):
-        while True:
-            await visit.request()
-            await release.wait()
-            await visit.send(answer())
-
-    client = connect(await serve(slow), connections=1)
+    client = connect(await serve(answers_after(release)), connections=1)
     first, second, third = await spread(client, ask, "mail", "rcpt", "data")
     second.cancel()
     await asyncio.wait([second])
