@@ -71,6 +71,7 @@ def message(bench: Bench, effort: Effort) -> Table:
     load = Load(TYPICAL, 32, effort.messages(8000), 1)
     group.add("gateway", lambda: bench.gateway("message", url, events=["end_of_message"]), load)
     group.add("rspamd proxy (C)", lambda: bench.rspamd(url), load)
+    group.add("bare Python loop", lambda: bench.bare(url, "message"), load)
     slow = Load(TYPICAL, 32, effort.messages(1000), 1)
     group.add("pymilter + requests", lambda: bench.pymilter(url, "message"), slow)
     figures = compete(group.contestants, effort.rounds)
@@ -85,6 +86,7 @@ def events(bench: Bench, effort: Effort) -> Table:
     url, group = bench.stub(), _Gathering()
     group.add("gateway", lambda: bench.gateway("events", url), Load(TYPICAL, 32, effort.messages(1200), 1))
     group.add("libmilter (C), no HTTP", bench.libmilter, Load(TYPICAL, 32, effort.messages(4000), 1))
+    group.add("bare Python loop", lambda: bench.bare(url, "events"), Load(TYPICAL, 32, effort.messages(1200), 1))
     slow = Load(TYPICAL, 32, effort.messages(120), 1)
     group.add("pymilter + requests", lambda: bench.pymilter(url, "events"), slow, 32)
     figures = compete(group.contestants, effort.rounds)
@@ -120,7 +122,7 @@ def large(bench: Bench, effort: Effort) -> Table:
     group.add("gateway, multipart", lambda: bench.gateway("form", url, events=at_end, format="multipart"), as_text, 4)
     group.add(
         "gateway, multipart, in memory",
-        lambda: bench.gateway("memory", url, events=at_end, format="multipart", spool_above="64MiB"),
+        lambda: bench.gateway("memory", url, events=at_end, format="multipart", limits={"spool_above": "64MiB"}),
         as_text,
         4,
     )
@@ -141,6 +143,31 @@ def large(bench: Bench, effort: Effort) -> Table:
     peak = figures["gateway, multipart"].peak_mib / 4
     table.checks.append(Check("peak memory for a message in flight, multipart", peak, 2.0, unit="MiB"))
     return table
+
+
+MANY, EACH, HUGE = 100, 20_000_000, 100_000_000
+
+
+def peaks(bench: Bench, effort: Effort) -> Table:
+    """How much memory a crowd of large messages takes, and a single huge one."""
+    columns = ("", f"peak MiB, {MANY} x {EACH // 10**6} MB at once", f"peak MiB, 1 x {HUGE // 10**6} MB")
+    table = Table("peaks", "Peak memory above the idle gateway", columns, chart_unit=f"MiB, {MANY} messages at once")
+    url, limits = bench.stub(), {"message_bytes": "128MiB"}
+    text, huge = Mail(20, text_body(EACH)), Mail(20, text_body(HUGE))
+    for form in ("json", "multipart"):
+        settings = {"events": ["end_of_message"], "format": form, "limits": limits}
+        process = bench.gateway(form, url, **settings)
+        one, many = (_peak(process, load) for load in (Load(huge, 1, 1, 1), Load(text, MANY, MANY, 1)))
+        table.rows.append((f"gateway, {form}", f"{many.peak_mib:.1f}", f"{one.peak_mib:.1f}"))
+        table.chart.append((f"gateway, {form}", many.peak_mib))
+        table.errors += [f"{form}: {error}" for error in (*many.errors, *one.errors)]
+        if form == "multipart":
+            table.checks.append(Check("peak memory for a message in flight", many.peak_mib / MANY, 2.0, unit="MiB"))
+    return table
+
+
+def _peak(process: Process, load: Load) -> Figures:
+    return compete([Contestant("", process, load, 1)], 1)[""]
 
 
 def latency(bench: Bench, effort: Effort) -> Table:
@@ -246,6 +273,7 @@ SCENARIOS: Mapping[str, Callable[[Bench, Effort], Table]] = {
     "four": four,
     "message": message,
     "large": large,
+    "peaks": peaks,
     "latency": latency,
     "idle": idle,
     "slow": slow,

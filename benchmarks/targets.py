@@ -5,10 +5,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.peers import rspamd_conf
 
@@ -73,7 +74,14 @@ class Bench:
         return f"http://127.0.0.1:{port}/"
 
     def gateway(
-        self, name: str, url: str, *, tcp: bool = False, workers: int = 1, spool_above: str = "1MiB", **webhook: object
+        self,
+        name: str,
+        url: str,
+        *,
+        tcp: bool = False,
+        workers: int = 1,
+        limits: Mapping[str, object] = MappingProxyType({}),
+        **webhook: object,
     ) -> Process:
         """Start the gateway with one webhook; further settings of the webhook by name."""
         address = f"inet:{_free_port()}" if tcp else f"unix:{self.scratch / name}.sock"
@@ -85,10 +93,9 @@ class Bench:
             "[admin]",
             'listen = ""',
             "[limits]",
-            "connections = 10000",
-            f'spool_above = "{spool_above}"',
+            *_toml_lines({"connections": 10000, **limits}),
             "[[webhook]]",
-            *(f"{key} = {_toml(value)}" for key, value in settings.items()),
+            *_toml_lines(settings),
         ]
         config = self.scratch / f"{name}.toml"
         config.write_text("\n".join(lines) + "\n")
@@ -124,6 +131,12 @@ class Bench:
         command = [python, str(_HERE / "peers/pymilter_requests.py"), str(path), url, mode]
         return self._start("pymilter + requests", f"unix:{path}", command)
 
+    def bare(self, url: str, mode: str) -> Process:
+        """Start the least that a Python event loop can do; `mode` events or message."""
+        path = self.scratch / f"bare-{mode}.sock"
+        command = [sys.executable, "-m", "benchmarks.peers.bare_loop", str(path), url, mode]
+        return self._start("bare Python loop", f"unix:{path}", command)
+
     def rspamd(self, url: str) -> Process:
         """Start rspamd's milter proxy, with the stub in the place of its scanner. Raises MissingError."""
         program = shutil.which("rspamd", path="/usr/bin:/usr/local/bin")
@@ -146,6 +159,10 @@ class Bench:
         self._running.append(process)
         _wait(lambda: _answers(process), process)
         return process
+
+
+def _toml_lines(settings: Mapping[str, object]) -> list[str]:
+    return [f"{key} = {_toml(value)}" for key, value in settings.items()]
 
 
 def _toml(value: object) -> str:

@@ -129,7 +129,7 @@ class Spool:
             self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, chunks))
             await asyncio.shield(self._writing)
             self._release()
-            self._latest = (self.written, chunks)
+            self._latest = (self.written, chunks if size <= 2 * FLUSH_BYTES else [])
             self.written += size
             self._grow()
 

@@ -26,7 +26,7 @@ from gateway.server.progress import PROGRESS_SECONDS, progress
 from gateway.translate.facts import Disconnected
 
 _ENDING_CODES = (Command.ABORT, Command.QUIT, Command.QUIT_NEW_CONNECTION)
-_READ_AHEAD = 256 * 1024
+_READ_AHEAD = 128 * 1024
 """Bytes that may wait behind a call before the MTA is told to wait."""
 
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
