@@ -57,6 +57,8 @@ class MtaConnection(asyncio.Protocol):
         self._command = b""
         self._edits = 0
         self._answer = b""
+        self._fault = ""
+        """What was wrong while nobody asked: the next question fails of it."""
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -102,10 +104,13 @@ class MtaConnection(asyncio.Protocol):
     def _fail(self, text: str) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(WrongAnswerError(text))
+        else:
+            self._fault = self._fault or text
 
     async def ask(self, turn: Turn) -> bytes:
         """Send a turn, wait for its answer. Raises WrongAnswerError."""
         assert self.transport is not None
+        self.check()
         self._command, self._edits = turn.command, 0
         self._waiter = asyncio.get_running_loop().create_future()
         self.transport.write(turn.data)
@@ -122,6 +127,11 @@ class MtaConnection(asyncio.Protocol):
             await self.ask(turn)
         if added is not None and self._edits != added:
             raise WrongAnswerError(f"{self._edits} header fields were added, {added} were expected")
+
+    def check(self) -> None:
+        """Raise WrongAnswerError where the milter said something that nobody waited for."""
+        if self._fault:
+            raise WrongAnswerError(self._fault)
 
     def close(self) -> None:
         """Say QUIT and go."""
@@ -177,6 +187,7 @@ async def _one_connection(address: str, load: Load, claim: Callable[[], bool], r
             result.latencies.append(time.perf_counter() - began)
             result.messages += 1
             script = again
+        connection.check()
     except (OSError, WrongAnswerError) as error:  # TimeoutError is an OSError
         result.errors.append(f"{type(error).__name__}: {error}")
     finally:
