@@ -6,7 +6,7 @@ from gateway.config import Limits, ListenSpec, Settings, TcpSpec, UnixSpec
 from gateway.config import Webhook as WebhookSettings
 from gateway.config import When as WhenSettings
 from gateway.contract.words import Event
-from gateway.observe import log_alternative
+from gateway.observe import log_alternative, log_circuit
 from gateway.policy.rules import Bounds, OnFailure, OnTooLarge, Webhook
 from gateway.policy.setup import Setup
 from gateway.policy.when import ALWAYS, ClientRule, When
@@ -85,7 +85,9 @@ def client(settings: WebhookSettings, limits: Limits, budget: MemoryBudget) -> W
         response_bytes=limits.response_bytes,
         connections=limits.connections,
     )
-    return WebhookClient(endpoint, version=VERSION, budget=budget, on_alternative=log_alternative)
+    return WebhookClient(
+        endpoint, version=VERSION, budget=budget, on_alternative=log_alternative, on_circuit=log_circuit
+    )
 
 
 def webhook(settings: WebhookSettings, asker: WebhookClient) -> Webhook:

@@ -78,6 +78,20 @@ def log_alternative(webhook: str, url: str, failure: WebhookError | None) -> Non
         log.warning("webhook url left aside", webhook=webhook, url=url, cause=str(failure.cause), reason=str(failure))
 
 
+def log_circuit(webhook: str, failure: WebhookError | None) -> None:
+    """Log that the circuit of a webhook opens or closes."""
+    log = structlog.get_logger("gateway")
+    if failure is None:
+        log.info("webhook works again: its circuit is closed", webhook=webhook)
+    else:
+        log.warning(
+            "webhook fails: its circuit opens, on_failure decides without a call",
+            webhook=webhook,
+            cause=str(failure.cause),
+            reason=str(failure),
+        )
+
+
 def _as_told(reply: ReplyCode) -> str:
     """The reply as the SMTP client gets it: the doubling of `%` is the wire's own."""
     return readable(reply.text.replace(b"%%", b"%"))

@@ -11,7 +11,7 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -41,7 +41,7 @@ _decode = msgspec.json.Decoder().decode
 class Backend(asyncio.Protocol):
     """A kept-alive connection; `ask` has one answer under way."""
 
-    idle: deque["Backend"] = deque()
+    idle: ClassVar[deque["Backend"]] = deque()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""

@@ -2,6 +2,7 @@
 
 - `client`: `WebhookClient.call` - header fields, attempts, pauses; the door for everybody else
 - `endpoint`: the settings of a backend and what follows from them
+- `alternatives`, `circuit`: what is left alone for a while after failures: a URL, the whole webhook
 - `signature`: Standard Webhooks
 - `transport`: the seam: values, protocols, the tree of errors
 - `lean` (with `pool` and `connection`): the default transport, HTTP/1.1 on asyncio and httptools
@@ -20,6 +21,7 @@ from gateway.webhook.transport import (
     BodyFailed,
     BrokenAnswer,
     Cause,
+    CircuitOpen,
     ConnectFailed,
     DeadlineExceeded,
     MemoryBudget,
@@ -40,6 +42,7 @@ __all__ = [
     "BrokenAnswer",
     "Call",
     "Cause",
+    "CircuitOpen",
     "ConnectFailed",
     "DeadlineExceeded",
     "Endpoint",

@@ -15,6 +15,7 @@ from random import getrandbits
 
 from gateway.webhook.alternatives import Alternative, Alternatives
 from gateway.webhook.bodies import SLICE_BYTES
+from gateway.webhook.circuit import OPEN_SECONDS, Circuit
 from gateway.webhook.endpoint import Endpoint
 from gateway.webhook.httpx_transport import HttpxTransport
 from gateway.webhook.lean import LeanTransport
@@ -23,6 +24,7 @@ from gateway.webhook.signature import signature, signature_of
 from gateway.webhook.transport import (
     Body,
     Cause,
+    CircuitOpen,
     DeadlineExceeded,
     HttpAnswer,
     HttpRequest,
@@ -114,6 +116,8 @@ class WebhookClient:
         on_attempt: told after each attempt; must not raise.
         on_alternative: told (name, URL, failure) when one of several URLs is left aside, and without a failure when
             it works again; must not raise.
+        on_circuit: told (name, the failure that opened the circuit), and without a failure when it closes; must not
+            raise.
         budget: charged by answers beyond 64 KiB.
         transport: replaces the one that the endpoint would get.
 
@@ -129,6 +133,7 @@ class WebhookClient:
         version: str,
         on_attempt: Callable[[Attempt], None] | None = None,
         on_alternative: Callable[[str, str, WebhookError | None], None] = lambda *_: None,
+        on_circuit: Callable[[str, WebhookError | None], None] = lambda *_: None,
         budget: MemoryBudget | None = None,
         transport: Transport | None = None,
     ) -> None:
@@ -137,7 +142,9 @@ class WebhookClient:
         self._user_agent = f"milter-gateway/{version}"
         self._on_attempt = on_attempt
         self._on_alternative = on_alternative
+        self._on_circuit = on_circuit
         self._alternatives = Alternatives(endpoint.urls)
+        self._circuit = Circuit()
         self._transport = transport_for(endpoint, budget) if transport is None else transport
 
     async def call(self, call: Call) -> Answer:
@@ -147,10 +154,24 @@ class WebhookClient:
         failure, goes on to the next: after a timeout or half an answer the request may have had its effect.
 
         Raises:
+            CircuitOpen: nothing was sent, since the last calls all failed.
             WebhookError: the failure of the last attempt.
 
         """
         clock = asyncio.get_running_loop().time
+        now = clock()
+        if not self._circuit.lets_through(now):
+            raise CircuitOpen(f"the last calls failed: the next one is made within {OPEN_SECONDS:g} s")
+        try:
+            return await self._try_all(call, clock)
+        except WebhookError as error:
+            # where no time was left, earlier webhooks had used it up
+            if now < call.deadline and self._circuit.failed(error.cause, clock()):
+                self._on_circuit(self.endpoint.name, error)
+            raise
+
+    async def _try_all(self, call: Call, clock: Callable[[], float]) -> Answer:
+        """All rounds over all URLs. Raises WebhookError."""
         stopwatch = time.perf_counter  # uvloop's clock counts whole milliseconds
         started = began = stopwatch()
         timestamp = int(time.time())
@@ -202,6 +223,8 @@ class WebhookClient:
     def _worked(self, call: Call, place: Alternative, number: int, seconds: float, status: int) -> None:
         if self._alternatives.worked(place):
             self._on_alternative(self.endpoint.name, place.url, None)
+        if self._circuit.worked():
+            self._on_circuit(self.endpoint.name, None)
         if self._on_attempt is not None:
             self._on_attempt(Attempt(self.endpoint.name, call, number, seconds * 1000, status, None))
 

@@ -13,6 +13,7 @@ The errors, all of them raised by a call that failed (never anything else, but `
       StatusFailed       a whole answer with a status that is no success                 429 and 5xx: may be
       NoRoom             the memory budget refused the answer                            not tried again
       BodyFailed         our own stored body could not be read                           not tried again
+      CircuitOpen        too many calls failed in a row: nothing was sent                not tried again
 """
 
 # ruff: noqa: N818 - the names say what happened ("the connect failed"), the base class says that it is an error
@@ -45,6 +46,7 @@ class Cause(StrEnum):
     SERVER_ERROR = "server_error"
     NO_ROOM = "no_room"
     BODY = "body"
+    CIRCUIT_OPEN = "circuit_open"
 
 
 class WebhookError(Exception):
@@ -107,6 +109,12 @@ class BodyFailed(WebhookError):
     """The request's own body could not be read, or was not as long as it said (our fault, not the backend's)."""
 
     cause = Cause.BODY
+
+
+class CircuitOpen(WebhookError):
+    """Nothing was sent: too many calls failed in a row, and the backend is left alone for a while."""
+
+    cause = Cause.CIRCUIT_OPEN
 
 
 class StatusFailed(WebhookError):

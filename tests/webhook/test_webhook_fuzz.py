@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import httptools
 from hypothesis import HealthCheck, given, settings
@@ -109,7 +110,7 @@ async def _compare(data: bytes, places: list[int]) -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal first
-        pieces = [data[a:b] for a, b in zip(marks, marks[1:], strict=False)] if first else [FINAL]
+        pieces = [data[a:b] for a, b in pairwise(marks)] if first else [FINAL]
         first = False
         await reader.readuntil(b"\r\n\r\n")
         for piece in pieces:
