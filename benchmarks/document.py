@@ -29,7 +29,8 @@ So compare ratios, and take a changed ratio, not a changed time, for a regressio
 - The contestants play in turns, round after round; each figure is the median of the rounds.
 - The peers: a milter of 50 lines on Sendmail's **libmilter** in C that makes no HTTP call at all; **pymilter with
   requests**, the way one writes a webhook filter today; **rspamd's proxy** (`rspamd_proxy`, C), which sends each
-  message to an HTTP scanner, here to the stub. Their sources are in `benchmarks/peers/`.
+  message to an HTTP scanner, here to the stub. A **bare loop** in Python shows what the language costs at the least: it
+  posts the same events and checks nothing. Their sources are in `benchmarks/peers/`.
 - The gateway runs as an operator runs it: `milter-gateway run -c FILE`, JSON log into a file, default limits but for
   the number of connections.
 
