@@ -1,5 +1,6 @@
 """From settings to the parts of the program: the only place that knows both."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.config import Limits, ListenSpec, Settings, TcpSpec, UnixSpec
@@ -10,20 +11,25 @@ from gateway.observe import log_alternative, log_circuit
 from gateway.policy.rules import Bounds, OnFailure, OnTooLarge, Webhook
 from gateway.policy.setup import Setup
 from gateway.policy.when import ALWAYS, ClientRule, When
+from gateway.recording import Bounds as ArchiveBounds
+from gateway.recording import Webhook as ShownWebhook
 from gateway.server.connection import Timing
 from gateway.server.listener import Address, TcpAddress, UnixAddress
 from gateway.server.service import Generation
 from gateway.spool import MemoryBudget, Spool
 from gateway.version import VERSION
-from gateway.webhook import Endpoint, WebhookClient
+from gateway.webhook import Attempt, Endpoint, WebhookClient
 
 
-def generation(settings: Settings) -> Generation:
-    """Build everything that one configuration needs; on a running loop. Raises ValueError, whose text names the key."""
+def generation(settings: Settings, on_attempt: Callable[[Attempt], None] | None = None) -> Generation:
+    """Build everything that one configuration needs; on a running loop. Raises ValueError, whose text names the key.
+
+    `on_attempt` is told of each attempt of a call.
+    """
     limits = settings.limits
     budget = MemoryBudget(limits.memory_bytes)
     in_json = any(item.format == "json" and "message.body" in item.include for item in settings.webhook)
-    clients = {item.name: client(item, limits, budget) for item in settings.webhook}
+    clients = {item.name: client(item, limits, budget, on_attempt) for item in settings.webhook}
     setup = Setup(
         webhooks=tuple(webhook(item, clients[item.name]) for item in settings.webhook),
         bounds=bounds(settings),
@@ -67,7 +73,34 @@ def bounds(settings: Settings) -> Bounds:
     )
 
 
-def client(settings: WebhookSettings, limits: Limits, budget: MemoryBudget) -> WebhookClient:
+def archive_bounds(settings: Settings) -> ArchiveBounds:
+    """How much of what happened is kept in memory."""
+    admin = settings.admin
+    return ArchiveBounds(admin.record_count, admin.record_bytes, admin.record_age)
+
+
+def shown_webhooks(settings: Settings) -> tuple[ShownWebhook, ...]:
+    """What the inspector is told of the webhooks."""
+    return tuple(
+        ShownWebhook(
+            name=item.name,
+            urls=tuple(item.url),
+            events=tuple(event.value for event in item.events),
+            format=item.format,
+            headers=tuple(item.headers),
+            signed=bool(item.secret_file),
+            uds=str(item.uds) if item.uds else None,
+        )
+        for item in settings.webhook
+    )
+
+
+def client(
+    settings: WebhookSettings,
+    limits: Limits,
+    budget: MemoryBudget,
+    on_attempt: Callable[[Attempt], None] | None = None,
+) -> WebhookClient:
     """The HTTP client of one webhook. Raises ValueError."""
     tls = settings.tls
     endpoint = Endpoint(
@@ -86,7 +119,12 @@ def client(settings: WebhookSettings, limits: Limits, budget: MemoryBudget) -> W
         connections=limits.connections,
     )
     return WebhookClient(
-        endpoint, version=VERSION, budget=budget, on_alternative=log_alternative, on_circuit=log_circuit
+        endpoint,
+        version=VERSION,
+        budget=budget,
+        on_attempt=on_attempt,
+        on_alternative=log_alternative,
+        on_circuit=log_circuit,
     )
 
 

@@ -68,6 +68,12 @@ class LogObserver:
             recipients=len(transaction.recipients) if transaction else None,
         )
 
+    def aborted(self, session: SessionFacts, transaction: TransactionFacts) -> None:
+        """Say nothing: clients break off every day."""
+
+    def ended(self, session: SessionFacts, cause: str) -> None:
+        """Say nothing."""
+
 
 def log_alternative(webhook: str, url: str, failure: WebhookError | None) -> None:
     """Log that one of several URLs of a webhook is left aside, or works again."""

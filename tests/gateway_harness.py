@@ -26,8 +26,10 @@ import structlog
 
 from gateway import config
 from gateway.admin.served import SingleProcess
-from gateway.assembly import generation
+from gateway.assembly import generation, shown_webhooks
 from gateway.metrics import Counters, CountingObserver
+from gateway.policy.rules import Observer
+from gateway.recording import Archive, Recorder
 from gateway.server.service import Generation, Service
 
 PATIENCE_SECONDS = 10.0
@@ -381,6 +383,7 @@ async def gateway(
     timing: Mapping[str, float] | None = None,
     adjust: Callable[[Generation], object] | None = None,
     faults_expected: bool = False,
+    archive: Archive | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     """Run the service on a free port of the loopback (or on the unix socket `unix`) in front of the backends.
@@ -392,10 +395,17 @@ async def gateway(
         unix: the path of a unix socket to listen on instead.
         timing: fields of `gateway.server.connection.Timing` that are not configuration.
         adjust: changes a generation in what is not configuration.
+        archive: keeps what happened, as for the inspector.
         faults_expected: without it an internal error in the log fails the test.
         settings: further top-level keys; `webhooks=` replaces all [[webhook]] tables by these.
 
     """
+
+    counters = Counters()
+    observer: Observer = CountingObserver(counters)
+    recorder: Recorder | None = None
+    if archive is not None:
+        observer = recorder = Recorder(observer, archive, record_bytes=archive.record_bytes)
 
     def make(**changed: Any) -> Generation:
         chosen = {"webhook": webhook, "limits": limits, "unix": unix, **settings, **changed}
@@ -403,7 +413,10 @@ async def gateway(
         values = settings_of(chosen.pop("backends", backends), **chosen)
         if whole is not None:
             values["webhook"] = whole
-        made = generation(config.parse(values))
+        parsed = config.parse(values)
+        made = generation(parsed, recorder.attempted if recorder else None)
+        if archive is not None:
+            archive.configured(shown_webhooks(parsed))
         if timing:
             made.timing = replace(made.timing, **timing)
         if adjust is not None:
@@ -411,10 +424,9 @@ async def gateway(
         return made
 
     with _captured_log() as log:
-        counters = Counters()
-        service = Service(make(), CountingObserver(counters))
+        service = Service(make(), observer)
         await service.start()
-        running = Gateway(service, SingleProcess(service, counters), log, make)
+        running = Gateway(service, SingleProcess(service, counters, archive), log, make)
         try:
             yield running
         finally:

@@ -7,6 +7,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from gateway.admin.guard import Guard
+from gateway.admin.inspection import inspection
 from gateway.admin.served import Served
 from gateway.admin.simulation import SimulatedMail, UnknownWebhookError, simulate_mail
 from gateway.admin.upload import raw_message
@@ -67,12 +68,14 @@ def admin_app(served: Served, *, token: str | None, loopback: bool) -> FastAPI:
             with served.borrow() as generation:
                 raw = await raw_message(request, generation.setup.bounds.message_bytes)
                 mail = SimulatedMail(raw, sender, tuple(rcpt or ["postmaster"]), helo, client, webhook)
-                return await simulate_mail(generation.setup, mail)
+                return await simulate_mail(generation.setup, mail, served.archive)
         except UnknownWebhookError as error:
             raise HTTPException(404, str(error)) from error
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
 
+    if served.archive is not None:
+        app.include_router(inspection(served, served.archive))
     return app
 
 

@@ -37,14 +37,15 @@ class Guard:
 def _check_neighbour(request: Request) -> None:
     """Refuse pages of elsewhere: those that post here, and those whose name was made to point here (DNS rebinding)."""
     host = request.headers.get("host", "")
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise HTTPException(403, "without a token only loopback names are answered")
     origin = request.headers.get("origin")
     if request.method not in ("GET", "HEAD") and origin is not None and origin.lower() != f"http://{host.lower()}":
         raise HTTPException(403, "without a token only pages of this address may post")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether the host of a URL, or a Host field, is this machine."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
         return name == "localhost" or ipaddress.ip_address(name).is_loopback

@@ -6,6 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gateway.metrics import Counters
+from gateway.recording import Archive
 from gateway.server.service import Generation, Service
 
 
@@ -30,6 +31,10 @@ class Served(Protocol):
     async def counters(self) -> Counters:
         """Ask what was counted."""
 
+    @property
+    def archive(self) -> Archive | None:
+        """What happened; None where nothing is kept."""
+
     def borrow(self) -> AbstractContextManager[Generation]:
         """Use the present configuration for something that is no MTA connection."""
 
@@ -39,9 +44,10 @@ class SingleProcess:
 
     workers = 1
 
-    def __init__(self, service: Service, counters: Counters) -> None:
+    def __init__(self, service: Service, counters: Counters, archive: Archive | None = None) -> None:
         self._service = service
         self._counters = counters
+        self.archive = archive
 
     async def status(self) -> Status:
         """See `Served.status`."""

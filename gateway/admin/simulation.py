@@ -13,8 +13,9 @@ from gateway.mta.player import Played, Player, PlayError, Timeouts
 from gateway.mta.report import report
 from gateway.observe import LogObserver
 from gateway.policy.conversation import Conversation
-from gateway.policy.rules import Bounds, Exchange
+from gateway.policy.rules import Bounds, Exchange, Observer
 from gateway.policy.setup import Setup
+from gateway.recording import Archive, Recorder
 from gateway.server.connection import Connection, Timing
 from gateway.translate.facts import SessionFacts, TransactionFacts
 
@@ -66,20 +67,26 @@ class ExchangeRecorder(LogObserver):
         )
 
 
-async def simulate_mail(setup: Setup, mail: SimulatedMail) -> dict[str, Any]:
-    """Play the mail. Raises UnknownWebhookError, and ValueError where it is no mail that SMTP could carry."""
+async def simulate_mail(setup: Setup, mail: SimulatedMail, archive: Archive | None = None) -> dict[str, Any]:
+    """Play the mail; `archive` keeps what happened, marked as simulated.
+
+    Raises UnknownWebhookError, and ValueError where it is no mail that SMTP could carry.
+    """
     webhooks = tuple(item for item in setup.webhooks if mail.webhook in (None, item.name))
     if not webhooks:
         raise UnknownWebhookError(f"no webhook is called {mail.webhook!r}")
     recorder = ExchangeRecorder()
+    observer: Observer = recorder
+    if archive is not None:
+        observer = Recorder(recorder, archive, record_bytes=archive.record_bytes, simulated=True)
     dry = replace(setup, webhooks=webhooks, dry_run=True)
     played_mail = Mail(mail.raw, mail.sender, mail.recipients, mail.helo, mail.client)
     with structlog.contextvars.bound_contextvars(simulation=True):  # so that nobody takes its log lines for mail
-        played = await play_in_process(dry, recorder, played_mail)
+        played = await play_in_process(dry, observer, played_mail)
     return {**report(played), "exchanges": recorder.exchanges}
 
 
-async def play_in_process(setup: Setup, observer: LogObserver, mail: Mail) -> Played | PlayError:
+async def play_in_process(setup: Setup, observer: Observer, mail: Mail) -> Played | PlayError:
     """Play a mail through a conversation of its own, over a socket pair."""
     ours, theirs = socket.socketpair()
     loop = asyncio.get_running_loop()

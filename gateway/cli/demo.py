@@ -27,6 +27,7 @@ from gateway.mta.outcome import Verdict
 from gateway.mta.player import PlayError
 from gateway.observe import LogObserver
 from gateway.policy.rules import Exchange
+from gateway.recording import Archive, Recorder
 from gateway.server.listener import ListenError, TcpAddress
 from gateway.server.service import Service
 from gateway.translate.facts import SessionFacts, TransactionFacts
@@ -91,9 +92,12 @@ async def _running() -> AsyncIterator[Demo]:
         await backend.start()
         stack.push_async_callback(backend.stop)
         settings = _settings(backend.address)
-        service = await _start_service(settings)
+        archive = Archive(assembly.archive_bounds(settings), recording=True)
+        archive.configured(assembly.shown_webhooks(settings))
+        service = await _start_service(settings, archive)
         stack.push_async_callback(service.stop)
-        admin = await _start_admin(service, settings)
+        admin = await _start_admin(service, settings, archive)
+        stack.callback(archive.feed.close)
         stack.push_async_callback(admin.stop)
         yield Demo(service.addresses[0], admin.address, backend.address)
 
@@ -103,22 +107,23 @@ def _settings(backend: str) -> Settings:
     return parse({"webhook": [webhook], "limits": {"drain_timeout": "1s"}})
 
 
-async def _start_service(settings: Settings) -> Service:
+async def _start_service(settings: Settings, archive: Archive) -> Service:
     """Listen where the configuration says; on any free port where that one is taken."""
-    generation = assembly.generation(settings)
+    recorder = Recorder(TimelineObserver(), archive, record_bytes=archive.record_bytes)
+    generation = assembly.generation(settings, recorder.attempted)
     try:
-        service = Service(generation, TimelineObserver())
+        service = Service(generation, recorder)
         await service.start()
     except ListenError:
         generation.addresses = (TcpAddress(_HOST, 0),)
-        service = Service(generation, TimelineObserver())
+        service = Service(generation, recorder)
         await service.start()
     return service
 
 
-async def _start_admin(service: Service, settings: Settings) -> HttpServer:
+async def _start_admin(service: Service, settings: Settings, archive: Archive) -> HttpServer:
     wanted = settings.admin.listen.port if settings.admin.listen else 0
-    app = admin_app(SingleProcess(service, Counters()), token=None, loopback=True)
+    app = admin_app(SingleProcess(service, Counters(), archive), token=None, loopback=True)
     try:
         admin = HttpServer(app, _HOST, wanted, "admin address")
         await admin.start()

@@ -14,7 +14,9 @@ from gateway.cli.demo import demo as run_demo
 from gateway.cli.errors import FAILED, INTERRUPTED, USAGE_ERROR, CommandError
 from gateway.cli.logs import set_up_logs
 from gateway.cli.options import given_flags, macros_of, milter_of, webhook_options
-from gateway.cli.run import StartError, work
+from gateway.cli.replay import Replay
+from gateway.cli.replay import replay as replay_recording
+from gateway.cli.run import RecordingFile, StartError, work
 from gateway.cli.run import run as serve
 from gateway.cli.sample import sample as sample_of
 from gateway.cli.scenes import RECIPIENT, SAMPLE_MESSAGE, SENDER
@@ -26,6 +28,7 @@ from gateway.config import ConfigError, Flags, ListenSpec, Settings, load
 from gateway.contract.words import Event
 from gateway.mta.mail import Mail
 from gateway.version import VERSION
+from gateway.webhook import parse_secret
 
 PROGRAM = "milter-gateway"
 
@@ -47,13 +50,18 @@ def cli() -> None:
 @click.option("--admin", metavar="HOST:PORT", help='Where the admin API listens; "" switches it off.')
 @click.option("--workers", type=int, metavar="N", help="Processes.")
 @click.option("--log-format", type=click.Choice(["json", "text"]), help="How log lines look.")
-def run(config: Path | None, log_format: str | None, **options: Any) -> None:
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Keep exchanges in FILE, for replay.")
+@click.option("--redact", is_flag=True, help="Write pseudonyms for names, addresses and words into that file.")
+def run(config: Path | None, log_format: str | None, record: Path | None, redact: bool, **options: Any) -> None:
     """Serve: MTAs connect here, webhooks are asked."""
+    if redact and record is None:
+        raise click.UsageError("--redact is for --record FILE")
     flags = given_flags(log_format=log_format, **options)
     settings = settings_from(config, flags)
     form = log_format or ("text" if sys.stderr.isatty() else "json")
     set_up_logs(form)
-    serve(settings, lambda: settings_from(config, flags), form)
+    file = RecordingFile(record, redact) if record is not None else None
+    serve(settings, lambda: settings_from(config, flags), form, file)
 
 
 @cli.command(hidden=True)
@@ -139,6 +147,24 @@ def sample(event: str, replacements: tuple[str, ...]) -> None:
 def schema(name: str) -> None:
     """Print the JSON Schema of requests or responses, or the OpenAPI document."""
     click.echo(schema_of(name))
+
+
+@cli.command()
+@click.argument("recording", type=click.Path(path_type=Path), metavar="RECORDING")
+@click.option("--webhook", "url", required=True, metavar="URL", help="Where to; {event} becomes the event's name.")
+@click.option("--secret-file", type=click.Path(path_type=Path), metavar="FILE", help="Signs the calls.")
+@click.option("--timeout", type=click.FloatRange(min=0.001), default=30.0, show_default=True, metavar="SECONDS")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each exchange instead.")
+def replay(recording: Path, url: str, secret_file: Path | None, timeout: float, as_json: bool) -> int:
+    """Send the exchanges of RECORDING (run --record FILE) again, and print what is answered differently.
+
+    Exit codes: 0 all the same, 1 something differs.
+    """
+    try:
+        secrets = (parse_secret(secret_file.read_text().strip()),) if secret_file else ()
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{secret_file}: {error}") from error
+    return replay_recording(Replay(recording, url, secrets, timeout, as_json))
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -5,6 +5,8 @@ import contextlib
 import gc
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -16,15 +18,26 @@ from gateway.admin.served import Served, SingleProcess
 from gateway.admin.server import HttpServer
 from gateway.config import ConfigError, Settings
 from gateway.metrics import Counters, CountingObserver
+from gateway.policy.rules import Observer
+from gateway.recording import Archive, Journal, Recorder, Recording, Redaction
 from gateway.server.listener import ListenError
 from gateway.server.service import Service
 from gateway.version import VERSION
+from gateway.webhook import Attempt
 from gateway.workers import worker
 from gateway.workers.supervisor import Supervisor
 
 
 class StartError(Exception):
     """The service cannot start; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFile:
+    """Where exchanges are written to, and whether with pseudonyms."""
+
+    path: Path
+    redact: bool = False
 
 
 class _Program(Served, Protocol):
@@ -41,10 +54,15 @@ class _Program(Served, Protocol):
 class _Alone(SingleProcess):
     """The service in this process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, recording: Recording) -> None:
         counters = Counters()
-        self._alone = Service(assembly.generation(settings), CountingObserver(counters))
-        super().__init__(self._alone, counters)
+        observer: Observer = CountingObserver(counters)
+        self._on_attempt: Callable[[Attempt], None] | None = None
+        if recording.keeps:
+            observer = recorder = Recorder(observer, recording, record_bytes=recording.record_bytes)
+            self._on_attempt = recorder.attempted
+        self._alone = Service(assembly.generation(settings, self._on_attempt), observer)
+        super().__init__(self._alone, counters, recording.archive)
 
     @property
     def addresses(self) -> list[str]:
@@ -54,7 +72,7 @@ class _Alone(SingleProcess):
         await self._alone.start()
 
     async def reload(self, settings: Settings) -> None:
-        await self._alone.reload(assembly.generation(settings))
+        await self._alone.reload(assembly.generation(settings, self._on_attempt))
 
     async def stop(self) -> None:
         await self._alone.stop()
@@ -63,13 +81,32 @@ class _Alone(SingleProcess):
         """Go on draining: it ends with drain_timeout."""
 
 
-def run(settings: Settings, reread: Callable[[], Settings], log_format: str) -> None:
-    """Serve until SIGTERM or SIGINT. `reread` gives the configuration anew at SIGHUP.
+def run(settings: Settings, reread: Callable[[], Settings], log_format: str, file: RecordingFile | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. `reread` gives the configuration anew at SIGHUP; `file` keeps exchanges.
 
     Raises StartError.
     """
+    try:
+        recording = _recording(settings, file)
+    except OSError as error:
+        raise StartError(f"the recording cannot be written: {error}") from error
     _spare_the_collector()
-    uvloop.run(_serve(settings, reread, log_format))
+    try:
+        uvloop.run(_serve(settings, reread, log_format, recording))
+    finally:
+        recording.close()
+
+
+def _recording(settings: Settings, file: RecordingFile | None) -> Recording:
+    """What is to be kept. Raises OSError where the file cannot be opened."""
+    recorded = settings.admin.record or file is not None
+    archive = journal = None
+    if settings.admin.listen is not None:
+        archive = Archive(assembly.archive_bounds(settings), recording=recorded)
+        archive.configured(assembly.shown_webhooks(settings))
+    if file is not None:
+        journal = Journal(file.path, Redaction()) if file.redact else Journal(file.path)
+    return Recording(archive, journal, settings.admin.record_bytes if recorded else 0)
 
 
 def work(descriptor: int) -> None:
@@ -85,12 +122,14 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-async def _serve(settings: Settings, reread: Callable[[], Settings], log_format: str) -> None:
+async def _serve(settings: Settings, reread: Callable[[], Settings], log_format: str, recording: Recording) -> None:
     log = structlog.get_logger("gateway")
     for warning in settings.warnings():
         log.warning("configuration", warning=warning)
     try:
-        program: _Program = _Alone(settings) if settings.workers == 1 else Supervisor(settings, log_format)
+        program: _Program = (
+            _Alone(settings, recording) if settings.workers == 1 else Supervisor(settings, log_format, recording)
+        )
     except ValueError as error:
         raise StartError(f"configuration: {error}") from error
     stopped = asyncio.Event()
@@ -117,6 +156,7 @@ async def _serve(settings: Settings, reread: Callable[[], Settings], log_format:
         await reloading
     await program.stop()
     if admin is not None:
+        recording.let_go()
         await admin.stop()
     log.info("stopped")
 
@@ -144,6 +184,8 @@ async def _reload_on(
         try:
             fresh = await asyncio.to_thread(reread)
             await program.reload(fresh)
+            if program.archive is not None:
+                program.archive.configured(assembly.shown_webhooks(fresh))
         except (ConfigError, ValueError, OSError) as error:
             log.error("reload refused: the old configuration stays", reason=str(error))  # noqa: TRY400 - no traceback
             continue

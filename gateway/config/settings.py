@@ -30,25 +30,15 @@ def _tables(value: object) -> object:
     return value
 
 
-def _no_recording(value: object) -> object:
-    if value is not False:
-        raise ValueError("recording is not supported yet: leave this key out")
-    return value
-
-
-def _no_record_key(value: object) -> object:
-    raise ValueError("recording is not supported yet: leave this key out")
-
-
 class Admin(Table):
     """The admin API and the inspector."""
 
     listen: AdminListen = HostPort("127.0.0.1", 8025)
     token_file: TokenFile | None = None
-    record: Annotated[bool, BeforeValidator(_no_recording)] = False
-    record_count: Annotated[int, BeforeValidator(_no_record_key)] = 1000
-    record_bytes: Annotated[int, BeforeValidator(_no_record_key)] = 64 * _MIB
-    record_age: Annotated[float, BeforeValidator(_no_record_key)] = 86400.0
+    record: Annotated[bool, Field(strict=True)] = False
+    record_count: Count = 1000
+    record_bytes: PositiveByteSize = 64 * _MIB
+    record_age: PositiveDuration = 86400.0
 
 
 class Limits(Table):

@@ -89,9 +89,11 @@ async def ask(question: Question, bounds: Bounds, upload: Upload | None = None) 
         elapsed_ms = (clock() - started) * 1000
         attempts = error.attempts if isinstance(error, WebhookError) else answer.attempts if answer else 0
         cause = error.cause if isinstance(error, WebhookError) else INVALID
-        record = _exchange(question, call_id, body, answer, attempts, elapsed_ms, failure=str(error), cause=cause)
+        sent = (content_type, body)
+        record = _exchange(question, call_id, sent, answer, attempts, elapsed_ms, failure=str(error), cause=cause)
         return Asked(record, shown, error=error, reserved=answer.reserved if answer else 0)
-    record = _exchange(question, call_id, body, answer, answer.attempts, answer.elapsed_ms, action=judgement.action)
+    sent = (content_type, body)
+    record = _exchange(question, call_id, sent, answer, answer.attempts, answer.elapsed_ms, action=judgement.action)
     return Asked(record, shown, judgement, reserved=answer.reserved)
 
 
@@ -153,7 +155,7 @@ async def _is_shown(body: bytes | None, shown: bytes | MailBody | None) -> bool:
 def _exchange(
     question: Question,
     call_id: str,
-    body: Body,
+    sent: tuple[str, Body],
     answer: Answer | None,
     attempts: int,
     elapsed_ms: float,
@@ -162,6 +164,7 @@ def _exchange(
     action: str = "",
     cause: str = "",
 ) -> Exchange:
+    content_type, body = sent
     return Exchange(
         webhook=question.member.webhook.name,
         event=question.name,
@@ -174,4 +177,7 @@ def _exchange(
         attempts=attempts,
         elapsed_ms=elapsed_ms,
         cause=cause,
+        content_type=content_type,
+        answer_type=answer.content_type if answer else "",
+        dry_run=question.dry_run,
     )

@@ -264,6 +264,8 @@ class Conversation:
         if name is Event.END_OF_MESSAGE:
             return self._settle_message()
         if name is Event.ABORT:
+            if self.transaction is not None:
+                self._observer.aborted(self.session, self.transaction)
             self.end_transaction()
         return self._go_on(name, accepted=accepted)
 
@@ -360,3 +362,5 @@ class Conversation:
             await self.judge(event, deadline)
         else:
             self.settle(event)
+        if isinstance(event, Disconnected):
+            self._observer.ended(self.session, event.cause)

@@ -125,6 +125,11 @@ class Exchange(Struct, frozen=True):
     elapsed_ms: float
     cause: str = ""
     """The kind of the failure, empty where there was none."""
+    content_type: str = ""
+    """Of the request."""
+    answer_type: str = ""
+    """The content type of the answer."""
+    dry_run: bool = False
 
 
 class Fallback(Struct, frozen=True):
@@ -174,3 +179,9 @@ class Observer(Protocol):
 
     def decided(self, session: SessionFacts, transaction: TransactionFacts | None, settled: Settled) -> None:
         """The transaction, or an earlier event, got its final answer."""
+
+    def aborted(self, session: SessionFacts, transaction: TransactionFacts) -> None:
+        """The transaction ended without a final answer."""
+
+    def ended(self, session: SessionFacts, cause: str) -> None:
+        """The SMTP session is over: quit, eof, error or shutdown."""

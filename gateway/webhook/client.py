@@ -101,6 +101,7 @@ class Attempt:
 
     webhook: str
     call: Call
+    url: str
     number: int
     elapsed_ms: float
     status: int | None
@@ -226,14 +227,17 @@ class WebhookClient:
         if self._circuit.worked():
             self._on_circuit(self.endpoint.name, None)
         if self._on_attempt is not None:
-            self._on_attempt(Attempt(self.endpoint.name, call, number, seconds * 1000, status, None))
+            url = place.requests[call.event].url
+            self._on_attempt(Attempt(self.endpoint.name, call, url, number, seconds * 1000, status, None))
 
     def _failed(self, call: Call, place: Alternative, number: int, seconds: float, error: WebhookError) -> None:
         now = asyncio.get_running_loop().time()
         if error.cause in _ASIDE and self._alternatives.failed(place, now):
             self._on_alternative(self.endpoint.name, place.url, error)
         if self._on_attempt is not None:
-            self._on_attempt(Attempt(self.endpoint.name, call, number, seconds * 1000, None, error))
+            request = place.requests.get(call.event)
+            url = request.url if request is not None else place.url
+            self._on_attempt(Attempt(self.endpoint.name, call, url, number, seconds * 1000, None, error))
 
     async def _sign(self, call: Call, timestamp: int) -> str:
         secrets, body = self.endpoint.secrets, call.body

@@ -13,8 +13,11 @@ from msgspec import Struct
 from gateway.admin.served import Status
 from gateway.config import Settings
 from gateway.metrics import Counters
+from gateway.recording.records import Kept, without_bodies
 
 MESSAGE_BYTES = 1 << 20
+_RECORD_BYTES = MESSAGE_BYTES // 4
+"""A record beyond this size would leave no room in the socket's buffer for anything else."""
 _SOCKETS = 250
 """Linux passes at most 253 in one message."""
 
@@ -24,6 +27,8 @@ class Configure(Struct, tag=True):
 
     settings: bytes
     sockets: tuple[int, ...]
+    keeps: int | None = None
+    """What all bodies that are kept may take (0: none are kept); None: nothing is kept at all."""
 
 
 class Stop(Struct, tag=True):
@@ -50,7 +55,13 @@ class Refused(Struct, tag=True):
     reason: str
 
 
-Message = Configure | Stop | Tell | Told | Refused
+class Happened(Struct, tag=True):
+    """From a worker: something for the archive."""
+
+    what: Kept
+
+
+Message = Configure | Stop | Tell | Told | Refused | Happened
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 
@@ -76,6 +87,27 @@ def receive(end: socket.socket) -> tuple[Message | None, tuple[socket.socket, ..
         return None, ()
     sockets = tuple(socket.socket(fileno=number) for number in descriptors)
     return (_decoder.decode(data) if data else None), sockets
+
+
+class Relay:
+    """A worker's `Keeper`: hands everything on to the parent, and waits for nobody.
+
+    What is too large for a message goes without its bodies; what finds the channel full is lost.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self.lost = 0
+
+    def keep(self, what: Kept) -> None:
+        """See `Keeper`."""
+        message = _encoder.encode(Happened(what))
+        if len(message) > _RECORD_BYTES:
+            message = _encoder.encode(Happened(without_bodies(what)))
+        try:
+            self._end.send(message, socket.MSG_DONTWAIT)
+        except OSError:
+            self.lost += 1
 
 
 def packed(settings: Settings) -> bytes:

@@ -10,16 +10,18 @@ from socket import socket
 import structlog
 
 from gateway.metrics import Counters
-from gateway.workers.channel import Configure, Message, Refused, Stop, Tell, Told, pair, receive, send
+from gateway.recording import Keeper
+from gateway.workers.channel import Configure, Happened, Message, Refused, Stop, Tell, Told, pair, receive, send
 
 _ANSWER_SECONDS = 2.0
 
 
 class Worker:
-    """A process. `number` counts from 1 and stays when the process is replaced."""
+    """A process. `number` counts from 1 and stays when the process is replaced; `keeper` gets what happened there."""
 
-    def __init__(self, number: int, log_format: str) -> None:
+    def __init__(self, number: int, log_format: str, keeper: Keeper) -> None:
         self.number = number
+        self._keeper = keeper
         self.last = Counters()
         """What it had counted when it was asked last."""
         self._log_format = log_format
@@ -121,6 +123,8 @@ class Worker:
             answer = self._asked.get(message.number)
             if answer is not None and not answer.done():
                 answer.set_result(message)
+        elif isinstance(message, Happened):
+            self._keeper.keep(message.what)
         elif isinstance(message, Refused):
             self._log.error("a worker refuses the configuration", worker=self.number, reason=message.reason)
 

@@ -13,6 +13,7 @@ from gateway import assembly
 from gateway.admin.served import Status
 from gateway.config import Settings
 from gateway.metrics import Counters, merged
+from gateway.recording import Recording
 from gateway.server.listener import Address, SocketPath, TcpAddress, UnixAddress, bind, name_of
 from gateway.server.service import Generation
 from gateway.workers.channel import Configure, packed
@@ -68,13 +69,15 @@ def share(settings: Settings, workers: int) -> Settings:
 class Supervisor:
     """Several workers as one service."""
 
-    def __init__(self, settings: Settings, log_format: str) -> None:
+    def __init__(self, settings: Settings, log_format: str, recording: Recording) -> None:
+        self._recording = recording
+        self.archive = recording.archive
         self.workers = settings.workers
         self._settings = settings
         self._generation = assembly.generation(settings)
         self._retired: list[Generation] = []
         self._bound: dict[Address, Bound] = {}
-        self._workers = [Worker(number, log_format) for number in range(1, settings.workers + 1)]
+        self._workers = [Worker(number, log_format, recording) for number in range(1, settings.workers + 1)]
         self._gone = Counters()
         """What ended workers had counted."""
         self._stopping = False
@@ -119,7 +122,8 @@ class Supervisor:
             given = self._bound[address].of_worker(worker.number) if fresh is None or address in fresh else []
             counts.append(len(given))
             sockets += given
-        message = Configure(packed(share(self._settings, self.workers)), tuple(counts))
+        keeps = self._recording.record_bytes if self._recording.keeps else None
+        message = Configure(packed(share(self._settings, self.workers)), tuple(counts), keeps)
         worker.configure(message, tuple(sockets))
 
     async def _keep(self, worker: Worker) -> None:

@@ -12,9 +12,11 @@ import uvloop
 from gateway import assembly
 from gateway.admin.served import counters_of, status_of
 from gateway.metrics import Counters, CountingObserver
+from gateway.policy.rules import Observer
+from gateway.recording import Recorder
 from gateway.server.listener import Address, Listener, ListenError, listen
 from gateway.server.service import Service
-from gateway.workers.channel import Configure, Refused, Stop, Tell, Told, receive, send, unpacked
+from gateway.workers.channel import Configure, Refused, Relay, Stop, Tell, Told, receive, send, unpacked
 
 
 def work(descriptor: int) -> None:
@@ -51,6 +53,7 @@ class _Worker:
         self._counters = Counters()
         self._sockets = _Sockets()
         self._service: Service | None = None
+        self._recorder: Recorder | None = None
         self._stopped = asyncio.Event()
         self._configures: asyncio.Queue[tuple[Configure, tuple[socket.socket, ...]]] = asyncio.Queue()
         self._log = structlog.get_logger("gateway")
@@ -113,10 +116,13 @@ class _Worker:
     async def _serve_with(self, message: Configure, sockets: tuple[socket.socket, ...]) -> None:
         settings = unpacked(message.settings)
         self._sockets.take_over(message, assembly.addresses(settings), sockets)
-        generation = assembly.generation(settings)
+        observer: Observer = CountingObserver(self._counters)
+        if self._service is None and message.keeps is not None:
+            observer = self._recorder = Recorder(observer, Relay(self._channel), record_bytes=message.keeps)
+        generation = assembly.generation(settings, self._recorder.attempted if self._recorder else None)
         if self._service is not None:
             await self._service.reload(generation)
             return
-        service = Service(generation, CountingObserver(self._counters), self._sockets.open)
+        service = Service(generation, observer, self._sockets.open)
         await service.start()
         self._service = service

@@ -98,7 +98,6 @@ def test_every_kind_of_value_comes_from_the_environment(load_text: Load) -> None
         ("WEBHOOK", "http://a/", "webhook: is not valid JSON"),
         ("WEBHOOK", '[{"name": "a"}]', "webhook[a].url: is required"),
         ("WEBHOOK__0__URL", "x", "webhook.0.url: a list is given as a whole, in MILTER_GATEWAY_WEBHOOK"),
-        ("ADMIN__RECORD", "true", "admin.record: recording is not supported yet: leave this key out"),
         (
             "LIMITS__IDLE_TIMEOUT",
             "5",

@@ -1,0 +1,155 @@
+"""Recordings in files: JSON Lines, one exchange a line (docs/recording.md).
+
+A thread writes, so that neither a slow nor a full disk holds up mail: what cannot be written is left out, and that is
+said once.
+"""
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from gateway.recording.records import Exchange, Kept, Try, body_of, moment
+from gateway.translate.text import from_base64
+
+FORMAT = 1
+FILE_BYTES = 1 << 30
+"""Beyond this size a file is renamed to `NAME.1`, and a new one is begun."""
+_WAITING_BYTES = 32 << 20
+"""What may wait for the disk."""
+
+
+class RecordingError(ValueError):
+    """The file is no recording; the message says where and why."""
+
+
+def as_line(exchange: Exchange) -> dict[str, Any]:
+    """An exchange as it stands in the file."""
+    shown = msgspec.to_builtins(exchange)
+    for name in ("type", "request", "response"):
+        shown.pop(name)
+    shown["time"] = moment(exchange.time)
+    bodies = body_of("request", exchange.request, exchange.content_type)
+    bodies |= body_of("response", exchange.response, exchange.answer_type)
+    return {"format": FORMAT, **shown, **bodies}
+
+
+class Journal:
+    """A `Keeper` that writes to a file, readable by its owner alone.
+
+    Args:
+        path: appended to.
+        change: applied to each line before it is written (`redaction`).
+
+    Raises:
+        OSError: the file cannot be opened.
+
+    """
+
+    def __init__(
+        self, path: Path, change: Callable[[dict[str, Any]], dict[str, Any]] = lambda line: line, size: int = FILE_BYTES
+    ) -> None:
+        self._path = path
+        self._change = change
+        self._limit = size
+        self._file = _open(path)
+        self._waiting: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()
+        self._bytes = 0
+        self._lost = 0
+        self._log = structlog.get_logger("gateway")
+        self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
+        self._thread.start()
+
+    def keep(self, what: Kept) -> None:
+        """See `Keeper`: exchanges alone are written."""
+        if not isinstance(what, Exchange):
+            return
+        if self._bytes > _WAITING_BYTES:
+            self._lose("the disk does not keep up")
+            return
+        self._bytes += what.size
+        self._waiting.put(what)
+
+    def close(self) -> None:
+        """Write what waits, then end."""
+        self._waiting.put(None)
+        self._thread.join()
+        os.close(self._file)
+
+    def _write(self) -> None:
+        while (exchange := self._waiting.get()) is not None:
+            self._bytes -= exchange.size
+            try:
+                line = msgspec.json.encode(self._change(as_line(exchange))) + b"\n"
+                _write_all(self._file, line)
+                if os.fstat(self._file).st_size > self._limit:
+                    self._begin_another()
+            except OSError as error:
+                self._lose(str(error))
+
+    def _begin_another(self) -> None:
+        self._path.rename(self._path.with_name(self._path.name + ".1"))
+        os.close(self._file)
+        self._file = _open(self._path)
+
+    def _lose(self, reason: str) -> None:
+        self._lost += 1
+        if self._lost == 1:
+            self._log.warning("the recording has gaps", file=str(self._path), reason=reason)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def read(path: Path) -> Iterator[Exchange]:
+    """The exchanges of a recording, one after the other.
+
+    Raises:
+        RecordingError: a line is no exchange.
+        OSError: the file cannot be read.
+
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    yield _exchange(msgspec.json.decode(line))
+                except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, KeyError) as error:
+                    raise RecordingError(f"{path}:{number}: this is no recorded exchange: {error}") from error
+
+
+def _exchange(line: dict[str, Any]) -> Exchange:
+    if not isinstance(line, dict) or line.get("format") != FORMAT:
+        raise ValueError(f"`format` is not {FORMAT}")
+    known = {name: line[name] for name in _PLAIN}
+    tries = msgspec.convert(line.get("tries", ()), tuple[Try, ...])
+    bodies = {name: _body(line, name) for name in ("request", "response")}
+    record: Exchange = msgspec.convert({**known, "type": "Exchange", "time": 0.0}, Exchange)
+    return msgspec.structs.replace(record, **bodies, tries=tries)
+
+
+_PLAIN = tuple(name for name in Exchange.__struct_fields__ if name not in ("time", "request", "response", "tries"))
+
+
+def _body(line: dict[str, Any], name: str) -> bytes | None:
+    """A body as bytes: JSON is written anew, which changes at most its blanks."""
+    if isinstance(line.get(f"{name}_base64"), str):
+        return from_base64(line[f"{name}_base64"])
+    value = line.get(name)
+    if value is None:
+        return None
+    kind = line["content_type" if name == "request" else "answer_type"].partition(";")[0].strip().lower()
+    if isinstance(value, str) and kind != "application/json":
+        return value.encode()
+    return msgspec.json.encode(value)

@@ -1,0 +1,257 @@
+"""The observer that turns the facts of the policy into records, and hands them on to the log beside.
+
+What costs time is done only where bodies are recorded; otherwise a call costs one small value.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from gateway.contract.words import Action, Event
+from gateway.mail.fields import Field, header_bytes
+from gateway.milter.messages import ReplyCode
+from gateway.policy import rules
+from gateway.recording.records import Client, Exchange, Keeper, Reply, Session, Transaction, Try
+from gateway.translate.facts import SessionFacts, TransactionFacts
+from gateway.translate.text import readable
+from gateway.webhook import Attempt
+
+Thing = TypeVar("Thing")
+
+_UNDER_WAY = 4096
+"""Calls, sessions and transactions under way that are remembered at most; beyond, the oldest is forgotten."""
+_BODY_SHARE = 8
+"""One message or body takes at most this part of what all may take."""
+
+_VERDICTS: Mapping[Action, str] = {
+    Action.ACCEPT: "accepted",
+    Action.REJECT: "rejected",
+    Action.TEMPFAIL: "tempfailed",
+    Action.DISCONNECT: "tempfailed",
+    Action.DISCARD: "discarded",
+}
+_OF_THE_SESSION = (Event.CONNECT, Event.HELO)
+_GOES_ON = (Event.RCPT, Event.DATA, Event.UNKNOWN)
+"""A refusal at these does not end the transaction."""
+
+
+class Recorder:
+    """An `Observer` in front of another one.
+
+    Args:
+        inner: told everything first.
+        keeper: takes the records.
+        record_bytes: how much all bodies may take; 0: no bodies, no subjects.
+        simulated: whether this is no real mail.
+        clock: seconds since 1970.
+
+    """
+
+    def __init__(
+        self,
+        inner: rules.Observer,
+        keeper: Keeper,
+        *,
+        record_bytes: int = 0,
+        simulated: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._inner = inner
+        self._keeper = keeper
+        self._body_limit = record_bytes // _BODY_SHARE
+        self._simulated = simulated
+        self._clock = clock
+        self._tries: dict[str, list[Try]] = {}
+        self._sessions: dict[str, Session] = {}
+        self._transactions: dict[str, Transaction] = {}
+
+    # what the webhook clients tell
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Remember an attempt until its call is over."""
+        error = None if attempt.error is None else str(attempt.error)
+        status = attempt.status if attempt.error is None else getattr(attempt.error, "status", None)
+        made = Try(attempt.number, attempt.url, attempt.elapsed_ms, status, error)
+        _remember(self._tries, attempt.call.id, self._tries.get(attempt.call.id, [])).append(made)
+
+    # Observer
+
+    def began(self, session: SessionFacts) -> None:
+        """See `Observer`."""
+        self._inner.began(session)
+
+    def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: rules.Exchange) -> None:
+        """See `Observer`: keep the exchange."""
+        self._inner.exchanged(session, transaction, exchange)
+        self._session(session)
+        request, response = exchange.request, exchange.response
+        kept = Exchange(
+            id=exchange.call_id,
+            time=self._clock() - exchange.elapsed_ms / 1000,
+            session_id=session.id,
+            transaction_id=transaction.id if transaction else None,
+            webhook=exchange.webhook,
+            event=exchange.event.value,
+            status=exchange.status,
+            action=exchange.action,
+            failure=exchange.failure,
+            cause=exchange.cause,
+            attempts=exchange.attempts,
+            elapsed_ms=exchange.elapsed_ms,
+            dry_run=exchange.dry_run,
+            simulated=self._simulated,
+            content_type=exchange.content_type,
+            answer_type=exchange.answer_type,
+            request_bytes=None if request is None else len(request),
+            response_bytes=len(response),
+            request=self._if_recorded(request),
+            response=self._if_recorded(response),
+            tries=tuple(self._tries.pop(exchange.call_id, ())),
+        )
+        self._keeper.keep(kept)
+        if transaction is not None:
+            row = self._transaction(session, transaction)
+            row.latency_ms += exchange.elapsed_ms
+
+    def fell_back(self, session: SessionFacts, transaction: TransactionFacts | None, fallback: rules.Fallback) -> None:
+        """See `Observer`: the policy that took the place of an answer is the reason."""
+        self._inner.fell_back(session, transaction, fallback)
+        if transaction is not None:
+            row = self._transaction(session, transaction)
+            row.reason = f"{fallback.webhook}: {fallback.reason}; {fallback.applied} was applied ({fallback.cause})"
+
+    def warned(self, session: SessionFacts, transaction: TransactionFacts | None, webhook: str, text: str) -> None:
+        """See `Observer`."""
+        self._inner.warned(session, transaction, webhook, text)
+
+    def noted(
+        self,
+        session: SessionFacts,
+        transaction: TransactionFacts | None,
+        webhook: str,
+        annotations: Mapping[str, object],
+    ) -> None:
+        """See `Observer`: annotations of one transaction, by webhook."""
+        self._inner.noted(session, transaction, webhook, annotations)
+        if transaction is not None:
+            self._transaction(session, transaction).annotations.setdefault(webhook, {}).update(annotations)
+
+    def decided(self, session: SessionFacts, transaction: TransactionFacts | None, settled: rules.Settled) -> None:
+        """See `Observer`: the verdict."""
+        self._inner.decided(session, transaction, settled)
+        if transaction is None or settled.event in _OF_THE_SESSION:
+            self._session(session).refused = _reply(settled.reply)
+            self._keeper.keep(self._session(session))
+            return
+        row = self._transaction(session, transaction)
+        row.reply, row.decided_by = _reply(settled.reply), settled.webhook
+        row.changes = settled.changes
+        if settled.event in _GOES_ON and settled.action is not Action.DISCARD:
+            self._keeper.keep(row)
+            return
+        row.verdict = "quarantined" if settled.held else _VERDICTS[settled.action]
+        if self._body_limit:
+            self._take_message(row, transaction, accepted=settled.action is Action.ACCEPT)
+        self._end(row)
+
+    def aborted(self, session: SessionFacts, transaction: TransactionFacts) -> None:
+        """See `Observer`: the client, or the MTA, broke off; where all recipients were refused, that is the verdict."""
+        self._inner.aborted(session, transaction)
+        row = self._transactions.get(transaction.id)
+        if row is None:
+            return
+        row.verdict = "aborted"
+        if row.reply is not None and not transaction.recipients:
+            row.verdict = "rejected" if row.reply.code >= 500 else "tempfailed"
+        self._end(row)
+
+    def ended(self, session: SessionFacts, cause: str) -> None:
+        """See `Observer`."""
+        self._inner.ended(session, cause)
+        known = self._sessions.pop(session.id, None)
+        if known is not None:
+            known.ended, known.cause = self._clock(), cause
+            self._keeper.keep(known)
+
+    # records under way
+
+    def _session(self, session: SessionFacts) -> Session:
+        known = self._sessions.get(session.id)
+        if known is None:
+            mta = {name: session.macro_texts.get(macro) for name, macro in _MTA.items()}
+            known = Session(session.id, self._clock(), None, mta, self._simulated)
+            _remember(self._sessions, session.id, known)
+            self._keeper.keep(known)
+        if known.client is None and session.connect is not None:
+            known.client = msgspec.to_builtins(session.client)
+            self._keeper.keep(known)
+        return known
+
+    def _transaction(self, session: SessionFacts, transaction: TransactionFacts) -> Transaction:
+        known = self._transactions.get(transaction.id)
+        if known is None:
+            self._session(session)
+            client = Client(session.client.name, session.client.address, session.client.helo)
+            known = Transaction(transaction.id, session.id, self._clock(), client, self._simulated)
+            _remember(self._transactions, transaction.id, known)
+            _see(known, transaction)
+            self._keeper.keep(known)
+        _see(known, transaction)
+        return known
+
+    def _end(self, row: Transaction) -> None:
+        row.ended = self._clock()
+        self._transactions.pop(row.transaction_id, None)
+        self._keeper.keep(row)
+
+    # bodies
+
+    def _if_recorded(self, body: bytes | None) -> bytes | None:
+        return body if body is not None and len(body) <= self._body_limit else None
+
+    def _take_message(self, row: Transaction, transaction: TransactionFacts, *, accepted: bool) -> None:
+        """Keep the message as it arrived and as it was handed back."""
+        fields = transaction.fields
+        subject = next((item for item in fields if item.named(b"subject")), None)
+        row.subject = readable(subject.value) if subject else None
+        body = b"" if transaction.body is None else transaction.body.in_memory()
+        if body is None or not transaction.headers_seen or transaction.size > self._body_limit:
+            return
+        arrived = [Field(item.name, item.arrived) for item in fields if item.arrived is not None]
+        row.received = row.changed = header_bytes(arrived) + body
+        draft = transaction.draft
+        if accepted and draft is not None:
+            row.changed = header_bytes(draft.shown()) + (body if draft.body is None else draft.body)
+
+
+_MTA = {"name": "j", "software": "v", "daemon": "{daemon_name}"}
+
+
+def _see(row: Transaction, transaction: TransactionFacts) -> None:
+    """Take over what is known by now."""
+    row.queue_id = readable(transaction.queue_id) if transaction.queue_id else row.queue_id
+    row.size = transaction.known_size
+    envelope = transaction.envelope()
+    row.sender = envelope.sender.address if envelope.sender else None
+    if envelope.to:
+        row.recipients = [item.address for item in envelope.to]
+
+
+def _reply(reply: ReplyCode | None) -> Reply | None:
+    if reply is None:
+        return None
+    text = readable(reply.text.replace(b"%%", b"%"))
+    code, _, rest = text[:3], text[3:4], text[4:]
+    word = rest.partition(" ")[0]
+    enhanced = word if word.count(".") == 2 and word.replace(".", "").isdigit() else None
+    return Reply(int(code), enhanced, rest)
+
+
+def _remember(among: dict[str, Thing], key: str, thing: Thing) -> Thing:
+    """Put it there, within the bound."""
+    if key not in among and len(among) >= _UNDER_WAY:
+        among.pop(next(iter(among)))
+    among[key] = thing
+    return thing
