@@ -11,6 +11,7 @@ The map, from the bottom up; imports point down only:
 - `observe`: the log lines. `server`: sockets, connections, deadlines, shutdown.
 - `mta`: the other side: a message played through any milter, for `send` and for the admin API.
 - `config`: TOML, environment, flags. `assembly`: from settings to parts.
-- `metrics`: what is counted. `recording`: what happened, for the inspector, for files and their replay. `admin`: the HTTP side for operators.
+- `metrics`: what is counted. `recording`: what happened, for the inspector, for files and their replay.
+- `admin`: the HTTP side for operators.
 - `workers`: several processes that serve as one. `cli`: the command line.
 """

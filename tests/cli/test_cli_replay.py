@@ -1,0 +1,142 @@
+"""`run --record` and `replay`, as processes, with a real filter in between."""
+
+import json
+import os
+import pty
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_backend import Backend, backend
+from cli_program import GATEWAY, call, environment, one_line, run, running
+
+ADD = {"changes": [{"op": "add_header", "name": "X", "value": "1"}]}
+
+
+def record(filter_: Backend, path: Path, *more: str) -> None:
+    """Two mails through a gateway that records."""
+    arguments = ["run", "--webhook", filter_.url, "--listen", "inet:0@127.0.0.1", "--admin", "", "--log-format", "json"]
+    with running(*arguments, "--record", str(path), *more) as program:
+        spec = program.log_line("listening")["milter"][0]
+        for _ in range(2):
+            assert call("send", "--milter", spec, "--rcpt", "bob@site.example").returncode == 0
+        program.stop()
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "mail.jsonl"
+    with backend({"end_of_message": ADD}) as filter_:
+        record(filter_, path)
+    return path
+
+
+def test_the_same_filter_answers_the_same(recording: Path) -> None:
+    with backend({"end_of_message": ADD}) as filter_:
+        done = run("replay", str(recording), "--webhook", filter_.url)
+        calls = list(filter_.calls)
+    count = len(recording.read_text().splitlines())
+    assert done.returncode == 0, done.stderr
+    assert one_line(done.stdout) == f"{count} replayed, {count} the same, 0 different"
+    lines = [json.loads(line) for line in recording.read_text().splitlines()]
+    assert sorted(item["id"] for item in calls) == sorted(line["id"] for line in lines)
+    assert {item["dry_run"] for item in calls} == {False}
+
+
+def test_what_differs_is_printed_and_the_exit_code_says_so(recording: Path) -> None:
+    answers: dict[str, Any] = {"end_of_message": {}, "rcpt": {"action": "reject", "reply": {"text": "no\x1b[2J"}}}
+    with backend(answers) as filter_:
+        done = run("replay", str(recording), "--webhook", filter_.url)
+    assert done.returncode == 1
+    assert done.stdout.count("continue -> reject") == 2
+    assert "changes: [" in done.stdout
+    assert "-> nothing" in done.stdout
+    assert "4 different" in done.stdout.splitlines()[-1]
+    assert "\x1b" not in done.stdout
+
+
+def test_json_is_one_object_for_each_exchange(recording: Path) -> None:
+    with backend({"end_of_message": 503}) as filter_:
+        done = run("replay", str(recording), "--webhook", filter_.url, "--json")
+    shown = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert {item["event"] for item in shown if not item["same"]} == {"end_of_message"}
+    assert all("503" in item["failure"] for item in shown if not item["same"])
+
+
+def test_a_terminal_sees_how_far_it_is(recording: Path) -> None:
+    ours, theirs = pty.openpty()
+    with backend({"end_of_message": ADD}) as filter_:
+        command = [*GATEWAY, "replay", str(recording), "--webhook", filter_.url]
+        done = subprocess.run(
+            command, stderr=theirs, stdout=subprocess.PIPE, env=environment(), timeout=30, check=False
+        )
+    os.close(theirs)
+    assert done.returncode == 0
+    assert b"100%" in os.read(ours, 65536)
+    os.close(ours)
+
+
+def test_with_pseudonyms_nothing_of_the_mail_is_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mail.jsonl"
+    with backend({"end_of_message": ADD}) as filter_:
+        record(filter_, path, "--redact")
+        assert "bob@site.example" not in path.read_text()
+        assert run("replay", str(path), "--webhook", filter_.url).stdout.endswith("different\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["replay", "none.jsonl", "--webhook", "http://127.0.0.1:1/"], "No such file"),
+        (["replay", "broken", "--webhook", "http://127.0.0.1:1/"], "broken:1: this is no recorded exchange"),
+        (["replay", "empty", "--webhook", "http://127.0.0.1:1/"], "no exchange with a body is in it"),
+        (["replay", "broken"], "Missing option '--webhook'"),
+        (["run", "--redact", "--webhook", "http://127.0.0.1:1/"], "--redact is for --record FILE"),
+        (["run", "--record", "no/such/file", "--webhook", "http://127.0.0.1:1/"], "the recording cannot be written"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], reason: str
+) -> None:
+    (tmp_path / "broken").write_text("{}\n")
+    (tmp_path / "empty").write_text("")
+    monkeypatch.chdir(tmp_path)
+    done = call(*arguments)
+    assert done.returncode == 2
+    assert reason in one_line(done.stderr)
+
+
+def test_a_url_that_is_none_is_refused(recording: Path) -> None:
+    done = call("replay", str(recording), "--webhook", "ftp://x/")
+    assert done.returncode == 2
+    assert "expected http://host/path" in one_line(done.stderr)
+
+
+def test_what_workers_see_reaches_the_inspector_and_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mail.jsonl"
+    with backend({"end_of_message": ADD}) as filter_:
+        more = ("--workers", "2", "--record", str(path), "--admin", "127.0.0.1:0", "--log-format", "json")
+        with running("run", "--webhook", filter_.url, "--listen", "inet:0@127.0.0.1", *more) as program:
+            line = program.log_line("listening")
+            for _ in range(4):
+                assert call("send", "--milter", line["milter"][0]).returncode == 0
+
+            def verdicts() -> list[str] | None:
+                with urllib.request.urlopen(line["admin"] + "/v1/sessions", timeout=30) as answer:
+                    sessions = json.load(answer)["sessions"]
+                found = [row["verdict"] for item in sessions for row in item["transactions"]]
+                return found if found.count("accepted") == 4 else None
+
+            assert program.read_until(verdicts, "four transactions") == ["accepted"] * 4
+            with urllib.request.urlopen(line["admin"] + "/v1/exchanges?event=end_of_message", timeout=30) as answer:
+                (first, *_) = json.load(answer)["exchanges"]
+            with urllib.request.urlopen(line["admin"] + f"/v1/exchanges/{first['id']}", timeout=30) as answer:
+                whole = json.load(answer)
+            assert whole["response"] == ADD
+            assert whole["request"]["event"] == "end_of_message"
+            assert whole["tries"][0]["status"] == 200
+            program.stop()
+    assert sum(json.loads(text)["event"] == "end_of_message" for text in path.read_text().splitlines()) == 4
