@@ -112,6 +112,11 @@ class Program:
         """Send a signal."""
         self.process.send_signal(number)
 
+    def stop(self) -> None:
+        """Ask it to end, and see that it does so well."""
+        self.signal(signal.SIGTERM)
+        assert self.wait() == 0, self.err
+
     def wait(self) -> int:
         """Its exit code, after its end."""
         deadline = time.monotonic() + PATIENCE_SECONDS

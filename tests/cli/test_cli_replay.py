@@ -95,7 +95,6 @@ def test_with_pseudonyms_nothing_of_the_mail_is_in_the_file(tmp_path: Path) -> N
         (["replay", "empty", "--webhook", "http://127.0.0.1:1/"], "no exchange with a body is in it"),
         (["replay", "broken"], "Missing option '--webhook'"),
         (["run", "--redact", "--webhook", "http://127.0.0.1:1/"], "--redact is for --record FILE"),
-        (["run", "--record", "no/such/file", "--webhook", "http://127.0.0.1:1/"], "the recording cannot be written"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(
@@ -107,6 +106,12 @@ def test_what_cannot_be_is_said_in_one_line(
     done = call(*arguments)
     assert done.returncode == 2
     assert reason in one_line(done.stderr)
+
+
+def test_a_recording_that_cannot_be_written_is_said_before_any_mail_comes(tmp_path: Path) -> None:
+    done = run("run", "--record", str(tmp_path / "no" / "file"), "--webhook", "http://127.0.0.1:1/")
+    assert done.returncode == 2
+    assert "the recording cannot be written" in one_line(done.stderr)
 
 
 def test_a_url_that_is_none_is_refused(recording: Path) -> None:

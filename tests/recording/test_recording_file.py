@@ -52,7 +52,8 @@ async def test_what_is_written_is_read_again(tmp_path: Path):
     again = list(read(path))
     assert len(again) == len(written) > 8
     for old, new in zip(written, again, strict=True):
-        assert (new.request, new.response or b"") == (old.request, old.response or b"")
+        assert new.request == old.request
+        assert json.loads(new.response or b"{}") == json.loads(old.response or b"{}")
         assert (new.id, new.event, new.action, new.tries) == (old.id, old.event, old.action, old.tries)
 
 
@@ -96,9 +97,11 @@ async def test_a_redacted_recording_names_nobody_and_is_still_in_the_contract():
         line = redaction(as_line(item))
         validator.validate(line["request"])
         text += json.dumps(line)
+        if line["event"] == "body":
+            assert line["request"]["data"]["text"] != json.loads(item.request or b"")["data"]["text"]
         envelope = line["request"]["envelope"]
         senders |= {envelope["from"]["address"]} if envelope and envelope["from"] else set()
-    for word in ("a@x.test", "b@y.test", "Ann@X", "192.0.2.77", "192.0.2.1", "caf", "away", "body", "_base64"):
+    for word in ("a@x.test", "b@y.test", "Ann@X", "192.0.2.77", "192.0.2.1", "caf", "away", "_base64"):
         assert word not in text, word
     (sender,) = senders
     assert re.fullmatch(r"[a-z]@[a-z]\.[a-z]{4}", sender)
@@ -119,7 +122,6 @@ def test_pseudonyms_are_the_same_each_time_and_as_long(text: str):
     assert once == redaction.text(text)
     if not re.search(r"[\d:]", text):
         assert len(once) == len(text)
-    assert redaction.text("Ann") != Redaction(b"other").text("Ann") or True
     for word in re.findall(r"[^\W\d_]{6,}", text):
         assert word not in once
 
@@ -132,3 +134,7 @@ def test_addresses_stay_addresses():
     assert redaction.text("127.0.0.1") == "127.0.0.1"
     shouted = redaction.text("SALE 50% off, Bob")
     assert re.fullmatch(r"[A-Z]{4} \d\d% [a-z]{3}, [A-Z][a-z]{2}", shouted)
+
+
+def test_pseudonyms_of_another_recording_are_others():
+    assert Redaction(b"key").text("Bartholomew Cunningham") != Redaction(b"other").text("Bartholomew Cunningham")
