@@ -3,8 +3,9 @@
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
+from fastapi_offline import FastAPIOffline
 
 from gateway.admin.guard import Guard
 from gateway.admin.inspection import inspection
@@ -34,13 +35,14 @@ _MESSAGE_BODY: dict[str, Any] = {
 
 def admin_app(served: Served, *, token: str | None, loopback: bool) -> FastAPI:
     """Build the API. `token` guards all but health and readiness; without one only loopback names are answered."""
-    app = FastAPI(
-        title="milter-gateway",
-        version=VERSION,
+    app = FastAPIOffline(
         docs_url="/docs",
         redoc_url=None,
-        dependencies=[Depends(Guard(token, loopback=loopback))],
+        title="milter-gateway",
+        version=VERSION,
+        static_url="/docs/assets",
     )
+    app.add_middleware(Guard, token=token, loopback=loopback)
     app.add_api_route("/healthz", _healthz, methods=["GET"], summary="The process is alive")
     app.add_exception_handler(Exception, _internal_error)
 

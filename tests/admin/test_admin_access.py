@@ -1,5 +1,7 @@
 """Who may call the admin API."""
 
+import base64
+import re
 import socket
 
 import pytest
@@ -12,6 +14,11 @@ from gateway.server.listener import ListenError
 from gateway.version import VERSION
 
 RAW = b"Subject: hi\r\n\r\nhello\r\n"
+PAGES = ("/", "/docs", "/docs/assets/swagger-ui-bundle.js", "/openapi.json", "/metrics", "/v1/sessions", "/v1/events")
+
+
+def basic(user_and_password: str) -> str:
+    return "Basic " + base64.b64encode(user_and_password.encode()).decode()
 
 
 async def test_health_says_that_the_process_is_alive(backend: Backend) -> None:
@@ -51,6 +58,13 @@ async def test_health_and_readiness_need_no_token(backend: Backend, path: str) -
         ({"authorization": "Bearer secret"}, 200),
         ({"authorization": "bearer secret"}, 200),
         ({"authorization": "Bearer secret", "host": "gw.example", "origin": "http://elsewhere.example"}, 200),
+        ({"authorization": basic("any:secret")}, 200),
+        ({"authorization": basic(":secret"), "host": "gw.example", "origin": "https://gw.example"}, 200),
+        ({"authorization": basic("any:secret"), "host": "gw.example", "origin": "http://elsewhere.example"}, 403),
+        ({"authorization": basic("any:secret"), "origin": "null"}, 403),
+        ({"authorization": basic("secret:any")}, 401),
+        ({"authorization": basic("secret")}, 401),
+        ({"authorization": "Basic !"}, 401),
     ],
 )
 async def test_with_a_token_only_its_holders_may_simulate(
@@ -106,6 +120,32 @@ async def test_without_a_token_only_pages_of_this_address_may_post(
     async with gateway(backend) as running, admin_of(running) as admin:
         answer = await admin.post("/v1/simulate", content=RAW, headers=headers)
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_nothing_is_shown_without_the_token(backend: Backend, path: str) -> None:
+    async with gateway(backend) as running, admin_of(running, token="secret", loopback=False) as admin:
+        refused = await admin.get(path)
+        unnamed = await admin.get(path, headers={"authorization": basic("ann:other")})
+    assert [refused.status_code, unnamed.status_code] == [401, 401]
+    assert [item.partition(" ")[0] for item in refused.headers.get_list("www-authenticate")] == ["Bearer", "Basic"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_of_elsewhere_reads_nothing(backend: Backend, path: str) -> None:
+    async with gateway(backend) as running, admin_of(running) as admin:
+        answer = await admin.get(path, headers={"host": "attacker.example"})
+    assert answer.status_code == 403
+
+
+async def test_the_documentation_needs_no_other_host(backend: Backend) -> None:
+    async with gateway(backend) as running, admin_of(running) as admin:
+        page = await admin.get("/docs")
+        parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        answers = [await admin.get(part) for part in parts]
+    assert len(parts) == 3
+    assert all(part.startswith("/docs/assets/") for part in parts)
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
 
 
 async def test_a_refused_post_asks_no_webhook(backend: Backend) -> None:
