@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 from gateway.admin.guard import Guard
 from gateway.admin.inspection import inspection
 from gateway.admin.served import Served
+from gateway.admin.shapes import Simulated, described
 from gateway.admin.simulation import SimulatedMail, UnknownWebhookError, simulate_mail
 from gateway.admin.upload import raw_message
 from gateway.metrics import exposition
@@ -56,7 +57,13 @@ def admin_app(served: Served, *, token: str | None, loopback: bool) -> FastAPI:
         text = exposition(await served.counters(), served.workers)
         return Response(text, media_type=CONTENT_TYPE)
 
-    @app.post("/v1/simulate", summary="Try a message out on the webhooks", openapi_extra=_MESSAGE_BODY)
+    @app.post(
+        "/v1/simulate",
+        summary="Try a message out on the webhooks",
+        response_model=None,
+        responses={200: described(Simulated)},
+        openapi_extra=_MESSAGE_BODY,
+    )
     async def simulate(
         request: Request,
         sender: Annotated[str, Query(alias="from")] = "",

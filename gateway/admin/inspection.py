@@ -2,15 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable
 from itertools import dropwhile, islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
+from gateway.admin import shapes
 from gateway.admin.guard import is_loopback
 from gateway.admin.served import Served
+from gateway.admin.shapes import described
 from gateway.recording import Archive, Exchange, Transaction, Webhook
 from gateway.recording.feed import TooManyWatchersError
 from gateway.recording.records import body_of, in_full, message_json, row, session_json, summary
@@ -150,16 +152,26 @@ class _Inspector:
         return {"recording": self.archive.recording, "webhooks": found}
 
 
-_ROUTES: tuple[tuple[str, str, str, Callable[..., Any]], ...] = (
-    ("GET", "/sessions", "SMTP sessions with their transactions", _Inspector.list_sessions),
-    ("GET", "/transactions/{number}", "One transaction", _Inspector.show_transaction),
-    ("GET", "/transactions/{number}/message", "Its message as a file", _Inspector.download),
-    ("GET", "/exchanges", "Calls and answers", _Inspector.list_exchanges),
-    ("GET", "/exchanges/{number}", "One call and its answer", _Inspector.show_exchange),
-    ("GET", "/exchanges/{number}/curl", "The call as a command", _Inspector.show_command),
-    ("POST", "/exchanges/{number}/replay", "Send the call again, and compare", _Inspector.replay),
-    ("GET", "/events", "What happens, live", _Inspector.stream),
-    ("GET", "/webhooks", "The webhooks and their health", _Inspector.list_webhooks),
+class _Route(NamedTuple):
+    """A route, and what it answers: the shape of its JSON, or another type of content."""
+
+    method: str
+    path: str
+    summary: str
+    answers: type[BaseModel] | str
+    handler: Callable[..., Any]
+
+
+_ROUTES = (
+    _Route("GET", "/sessions", "SMTP sessions with their transactions", shapes.SessionList, _Inspector.list_sessions),
+    _Route("GET", "/transactions/{number}", "One transaction", shapes.TransactionWhole, _Inspector.show_transaction),
+    _Route("GET", "/transactions/{number}/message", "Its message as a file", "message/rfc822", _Inspector.download),
+    _Route("GET", "/exchanges", "Calls and answers", shapes.ExchangeList, _Inspector.list_exchanges),
+    _Route("GET", "/exchanges/{number}", "One call and its answer", shapes.ExchangeWhole, _Inspector.show_exchange),
+    _Route("GET", "/exchanges/{number}/curl", "The call as a command", "text/plain", _Inspector.show_command),
+    _Route("POST", "/exchanges/{number}/replay", "Send it again, and compare", shapes.Replayed, _Inspector.replay),
+    _Route("GET", "/events", "What happens, live", "text/event-stream", _Inspector.stream),
+    _Route("GET", "/webhooks", "The webhooks and their health", shapes.WebhookList, _Inspector.list_webhooks),
 )
 
 
@@ -167,9 +179,15 @@ def inspection(served: Served, archive: Archive) -> APIRouter:
     """Build the routes over what `archive` keeps."""
     router = APIRouter(prefix="/v1", tags=["inspector"])
     inspector = _Inspector(served, archive)
-    for method, path, words, route in _ROUTES:
-        bound = route.__get__(inspector)
-        router.add_api_route(path, bound, methods=[method], summary=words, response_model=None)
+    for route in _ROUTES:
+        router.add_api_route(
+            route.path,
+            route.handler.__get__(inspector),
+            methods=[route.method],
+            summary=route.summary,
+            response_model=None,  # the shapes are for readers: answers are not checked a second time
+            responses={200: described(route.answers)},
+        )
     return router
 
 

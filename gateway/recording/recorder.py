@@ -5,6 +5,8 @@ What costs time is done only where bodies are recorded; otherwise a call costs o
 
 import time
 from collections.abc import Callable, Mapping
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from typing import TypeVar
 
 import msgspec
@@ -214,8 +216,8 @@ class Recorder:
     def _take_message(self, row: Transaction, transaction: TransactionFacts, *, accepted: bool) -> None:
         """Keep the message as it arrived and as it was handed back."""
         fields = transaction.fields
-        subject = next((item for item in fields if item.named(b"subject")), None)
-        row.subject = readable(subject.value) if subject else None
+        subjects = (item.arrived for item in fields if item.arrived is not None and item.named(b"subject"))
+        row.subject = _decoded(next(subjects, None))
         body = b"" if transaction.body is None else transaction.body.in_memory()
         if body is None or not transaction.headers_seen or transaction.size > self._body_limit:
             return
@@ -237,6 +239,17 @@ def _see(row: Transaction, transaction: TransactionFacts) -> None:
     row.sender = envelope.sender.address if envelope.sender else None
     if envelope.to:
         row.recipients = [item.address for item in envelope.to]
+
+
+def _decoded(value: bytes | None) -> str | None:
+    """A field's value for people: encoded words (RFC 2047) as text, broken ones as they stand."""
+    if value is None:
+        return None
+    text = " ".join(readable(value).split())
+    try:
+        return str(make_header(decode_header(text)))
+    except (HeaderParseError, LookupError, ValueError):
+        return text
 
 
 def _reply(reply: ReplyCode | None) -> Reply | None:

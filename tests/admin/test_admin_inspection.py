@@ -86,6 +86,24 @@ async def test_a_transaction_with_its_calls_and_its_message_before_and_after():
         assert changed.content == b"Subject: hi\r\nX-Tag: 1\r\n\r\nbody\r\n"
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b" hi", "hi"),
+        (b" =?utf-8?q?caf=C3=A9?=\n =?iso-8859-1?q?_cr=E8me?=", "café crème"),
+        (b" =?nonsense?b?!?= x", "=?nonsense?b?!?= x"),
+        (b" =?utf-8?b?w?= x", "=?utf-8?b?w?= x"),
+        (b" caf\xe9", "caf\ufffd"),
+    ],
+)
+async def test_the_subject_of_a_row_is_that_which_arrived_as_people_read_it(value: bytes, shown: str):
+    changed = {"end_of_message": {"changes": [{"op": "set_header", "name": "Subject", "value": "another"}]}}
+    async with Backend(changed) as backend, gateway(backend, archive=archive()) as gw, admin_of(gw) as admin:
+        await mail(gw, *ENVELOPE, CONTENT[0], P(b"LSubject\0" + value + b"\0"), *CONTENT[2:])
+        (session,) = (await get(admin, "/v1/sessions"))["sessions"]
+    assert session["transactions"][0]["subject"] == shown
+
+
 async def test_every_exchange_is_what_was_sent_and_answered():
     async with Backend(TAG) as backend, gateway(backend, archive=archive()) as gw, admin_of(gw) as admin:
         await mail(gw)
