@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: bench demo test check coverage e2e format lock clean
+.PHONY: bench demo test check coverage e2e examples format lock clean
 
 demo: $(STAMP)        ## the gateway with an embedded sample backend and a sample mail every few seconds
 	$(BIN)/milter-gateway demo
@@ -27,6 +27,9 @@ check: $(STAMP)       ## format, lint, types, layers
 coverage: $(STAMP)    ## all tests with branch coverage, module by module
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest --cov=gateway --cov-report=term-missing
+
+examples: $(STAMP)    ## the files under docs/ that are made from the code
+	PYTHONPATH=.:tests $(BIN)/python tests/docs/golden_files.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .
