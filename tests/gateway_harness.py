@@ -400,30 +400,29 @@ async def gateway(
         settings: further top-level keys; `webhooks=` replaces all [[webhook]] tables by these.
 
     """
-
-    counters = Counters()
-    observer: Observer = CountingObserver(counters)
-    recorder: Recorder | None = None
-    if archive is not None:
-        observer = recorder = Recorder(observer, archive, record_bytes=archive.record_bytes)
-
-    def make(**changed: Any) -> Generation:
-        chosen = {"webhook": webhook, "limits": limits, "unix": unix, **settings, **changed}
-        whole = chosen.pop("webhooks", None)
-        values = settings_of(chosen.pop("backends", backends), **chosen)
-        if whole is not None:
-            values["webhook"] = whole
-        parsed = config.parse(values)
-        made = generation(parsed, recorder.attempted if recorder else None)
+    with _captured_log() as log:  # from the beginning: an observer keeps its logger
+        counters = Counters()
+        observer: Observer = CountingObserver(counters)
+        recorder: Recorder | None = None
         if archive is not None:
-            archive.configured(shown_webhooks(parsed))
-        if timing:
-            made.timing = replace(made.timing, **timing)
-        if adjust is not None:
-            adjust(made)
-        return made
+            observer = recorder = Recorder(observer, archive, record_bytes=archive.record_bytes)
 
-    with _captured_log() as log:
+        def make(**changed: Any) -> Generation:
+            chosen = {"webhook": webhook, "limits": limits, "unix": unix, **settings, **changed}
+            whole = chosen.pop("webhooks", None)
+            values = settings_of(chosen.pop("backends", backends), **chosen)
+            if whole is not None:
+                values["webhook"] = whole
+            parsed = config.parse(values)
+            made = generation(parsed, recorder.attempted if recorder else None)
+            if archive is not None:
+                archive.configured(shown_webhooks(parsed))
+            if timing:
+                made.timing = replace(made.timing, **timing)
+            if adjust is not None:
+                adjust(made)
+            return made
+
         service = Service(make(), observer)
         await service.start()
         running = Gateway(service, SingleProcess(service, counters, archive), log, make)
