@@ -1,11 +1,13 @@
 """An example and a gateway as processes of their own, started with the lines of the README on ports that were free."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,16 +16,15 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import pytest
-from readme_text import PORT, ROOT, ROWS, gateway_line
+from all_known import KNOWN
+from known import Need
+from readme_text import PORT, ROOT, ROWS, Row, gateway_line, settings_of
 
 from gateway.mta.mail import Mail
 from gateway.mta.player import Played, Player
 
 T = TypeVar("T")
-START_SECONDS = 20.0
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-PACKAGES = {"socat": "socat", "node": "nodejs", "curl": "curl"}
-"""Programs that a machine may lack, and the packages that bring them."""
 
 
 def unavailable(reason: str) -> NoReturn:
@@ -33,22 +34,28 @@ def unavailable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def require(name: str) -> None:
-    """Be sure that a program is installed."""
-    if shutil.which(name, path=PATH) is None:
-        unavailable(f"{name} is missing: apt-get install {PACKAGES.get(name, name)}")
+def require(*needs: Need) -> None:
+    """Be sure that programs are installed."""
+    for need in needs:
+        if not _is_there(shlex.split(need.command)):
+            unavailable(f"`{need.command}` does not work: apt-get install {need.package}")
 
 
-def require_for(row_name: str) -> None:
-    """Be sure that what an example is written in is installed."""
-    require({".sh": "socat", ".mjs": "node"}.get(Path(row_name).suffix, "python3"))
+def _is_there(command: list[str]) -> bool:
+    if shutil.which(command[0], path=PATH) is None:
+        return False
+    if len(command) == 1:
+        return True
+    environment = {**os.environ, "PATH": PATH}
+    return subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 class Program:
-    """A running program; its output is in a file."""
+    """A running program, with those that it started; their output is in a file."""
 
-    def __init__(self, line: str, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, line: str, log: Path, environment: Mapping[str, str], start_seconds: float = 20.0) -> None:
         self.log = log
+        self._start_seconds = start_seconds
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 shlex.split(line),
@@ -57,6 +64,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # `go run` and shells do not hand a signal on
             )
 
     @property
@@ -66,50 +74,62 @@ class Program:
 
     def wait_for(self, find: Callable[[str], T | None], what: str) -> T:
         """Poll its output until `find` finds something."""
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + self._start_seconds
         while (found := find(self.output)) is None:
             assert self._process.poll() is None, f"ended with {self._process.returncode}: {self.output}"
-            assert time.monotonic() < end, f"no {what} after {START_SECONDS:g} s: {self.output}"
+            assert time.monotonic() < end, f"no {what} after {self._start_seconds:g} s: {self.output}"
             time.sleep(0.02)
         return found
 
     def terminate(self) -> None:
         """Ask it to end."""
-        self._process.terminate()
+        self._signal(signal.SIGTERM)
 
     def wait(self) -> None:
         """Wait until it has ended."""
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._signal(signal.SIGKILL)
             self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
 
 
 class Filter:
     """An example behind a gateway."""
 
     def __init__(self, name: str, directory: Path, environment: Mapping[str, str] | None = None) -> None:
-        require_for(name)
+        row, known = ROWS[name], KNOWN[name]
+        require(*known.needs)
         self.directory = directory
-        row = ROWS[name]
-        own = {"GREYLIST_FILE": str(directory / "greylist.sqlite3"), **(environment or {})}
-        self.example = Program(on_port(row.run, 0), directory / "example.log", own)
-        self._programs = [self.example]
+        self._programs: list[Program] = []
+        self._around = contextlib.ExitStack()
         try:
+            own = self._around.enter_context(known.surroundings(directory))
+            log = directory / "example.log"
+            self.example = self._start(on_port(row.run, 0), log, {**own, **(environment or {})}, known.start_seconds)
             self.port = int(self.example.wait_for(_announced_port, "address")[1])
-            self.gateway = Program(_gateway_for(row.events, self.port), directory / "gateway.log", {})
-            self._programs.append(self.gateway)
+            line = _gateway_for(row, self.port, directory)
+            self.gateway = self._start(line, directory / "gateway.log", own, 20.0)
             self.milter_port = int(self.gateway.wait_for(_milter_port, "log line `listening`")[1])
         except BaseException:
             self.terminate()
             self.wait()
             raise
 
+    def _start(self, line: str, log: Path, environment: Mapping[str, str], start_seconds: float) -> Program:
+        self._programs.append(Program(line, log, environment, start_seconds))
+        return self._programs[-1]
+
     def curl(self, line: str) -> object:
         """Type a curl line into a shell; the answer."""
-        require("curl")
-        done = subprocess.run(["/bin/sh", "-c", on_port(line, self.port)], capture_output=True, timeout=20, check=False)
+        require(Need("curl", "curl"))
+        command = ["/bin/sh", "-c", on_port(line, self.port)]
+        environment = {**os.environ, "PATH": PATH}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=20, check=False)
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)
 
@@ -135,9 +155,10 @@ class Filter:
             program.terminate()
 
     def wait(self) -> None:
-        """Wait until both have ended."""
+        """Wait until both have ended, and clear away what was around them."""
         for program in self._programs:
             program.wait()
+        self._around.close()
 
 
 def on_port(line: str, port: int) -> str:
@@ -146,11 +167,15 @@ def on_port(line: str, port: int) -> str:
     return re.sub(rf"\b{PORT}\b", str(port), line)
 
 
-def _gateway_for(events: str, port: int) -> str:
+def _gateway_for(row: Row, port: int, directory: Path) -> str:
+    own = ' --listen inet:0@127.0.0.1 --admin "" --log-format json'
+    if row.settings:
+        file = directory / "gateway.toml"
+        file.write_text(on_port(settings_of(row), port))
+        return f"milter-gateway run -c {file}{own}"
     line = on_port(gateway_line(), port)
-    chosen = "" if events == "all" else f"--events {events}"
     assert re.search(r"--events \S+", line), "the gateway's line chooses events"
-    return re.sub(r"--events \S+", chosen, line) + ' --listen inet:0@127.0.0.1 --admin "" --log-format json'
+    return re.sub(r"--events \S+", "" if row.events == "all" else f"--events {row.events}", line) + own
 
 
 def _announced_port(output: str) -> re.Match[str] | None:

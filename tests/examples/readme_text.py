@@ -13,21 +13,25 @@ PORT = "8000"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table."""
+    """One row of a table."""
 
     name: str
     events: str
+    settings: tuple[str, ...]
+    """Lines for the gateway's configuration, beside the events."""
     run: str
     curl: str
 
 
 def rows() -> dict[str, Row]:
-    """The table, by name of file."""
+    """The tables, by name of file."""
     found = {}
     for line in README.splitlines():
-        if match := re.match(r"\| \[([\w.]+)\]\(\1\) \|", line):
-            _, _, _, events, run, curl = (cell.strip() for cell in line.strip("| ").split(" | "))
-            found[match[1]] = Row(match[1], events.strip("`"), run.strip("`"), curl.strip("`"))
+        if match := re.match(r"\| \[([\w.-]+)\]\(\1\) \|", line):
+            _, _, _, asks, run, curl = (cell.strip() for cell in line.strip("| ").split(" | "))
+            events, *settings = re.findall(r"`([^`]+)`", asks) or [asks]
+            typed = curl.strip("`").replace(r"\|", "|")  # tables have it so, also in code
+            found[match[1]] = Row(match[1], events, tuple(settings), run.strip("`"), typed)
     return found
 
 
@@ -35,6 +39,14 @@ def gateway_line() -> str:
     """The line that starts the gateway."""
     (line,) = (line for line in README.splitlines() if line.startswith("milter-gateway run"))
     return line
+
+
+def settings_of(row: Row) -> str:
+    """The configuration file of the README, with the events and settings of a row instead of its own."""
+    (block,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    lines = [line for line in block.splitlines() if not line.startswith(("events", "format"))]
+    events = [] if row.events == "all" else [f"events = {row.events.split(',')}"]
+    return "\n".join([*lines, *events, *row.settings, ""])
 
 
 ROWS = rows()

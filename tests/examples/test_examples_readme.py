@@ -10,55 +10,68 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from all_known import KNOWN
 from example_processes import Filter, require
+from jsonschema import Draft202012Validator
+from known import Need
 from readme_text import EXAMPLES, README, ROWS
 
+from gateway.contract.schema import response_schema
 from gateway.milter import messages as m
 from gateway.mta.mail import Mail
 
-FILES = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".py", ".sh", ".mjs"))
+FILES = sorted(path for path in EXAMPLES.iterdir() if path.is_file() and path.suffix not in (".md", ".txt"))
 LONGEST = 60
+OF_OURS = re.compile(r"^\s*(from|import|use|require|include)\b.*\b(gateway|webhook_examples)\b", re.MULTILINE)
+OF_A_NEIGHBOUR = re.compile(
+    r"""^\s*(?:import\b.*|from\b.*|require_relative\b.*|require\b.*)["'(]\.{0,2}/""", re.MULTILINE
+)
+SCHEMA = Draft202012Validator(response_schema())
 
-ANSWERS: dict[str, object] = {
-    "accept_all.py": {},
-    "reject_recipient.py": {
-        "action": "reject",
-        "reply": {"code": 550, "enhanced": "5.1.1", "text": "No mailbox of this name here"},
-    },
-    "tag_subject.py": {"changes": [{"op": "set_header", "name": "Subject", "value": "[EXTERNAL] Lunch?"}]},
-    "disclaimer.py": {
-        "changes": [
-            {
-                "op": "replace_body",
-                "text": "hello\r\n\r\n-- \r\nThis mail is confidential. If it is not for you, please delete it.\r\n",
-            }
-        ]
-    },
-    "greylist.py": {
-        "action": "tempfail",
-        "reply": {"code": 451, "enhanced": "4.7.1", "text": "Greylisted, please try again"},
-    },
-    "stdlib_only.py": {
-        "action": "reject",
-        "reply": {"code": 554, "enhanced": "5.7.1", "text": "We take no programs by mail"},
-    },
-    "shell.sh": {
-        "action": "reject",
-        "reply": {"code": 550, "enhanced": "5.7.1", "text": "Your domain is not welcome here"},
-    },
-    "node.mjs": {"context": {"transaction": {"bytes": 100}}},
+NO_SUBJECT = b"From: ann@client.example\r\nTo: bob@site.example\r\n\r\nhello\r\n"
+ODD_MAILS = {
+    "null sender": Mail(NO_SUBJECT, ""),
+    "no header": Mail(b"\r\nhello\r\n", "odd@client.example"),
+    "no body": Mail(b"Subject: nothing\r\n", "odd@client.example"),
+    "not UTF-8": Mail(
+        b"From: J\xf6rg <joerg@client.example>\r\nSubject: Caf\xe9\r\n and\r\n\tdinner\r\n\r\ncaf\xe9 \0\r\n",
+        "j\udcf6rg@client.example",
+        ("bob@site.example", "postmaster"),
+        client="2001:db8::25",
+    ),
+    "broken MIME": Mail(
+        b'Content-Type: multipart/mixed; boundary="cut\r\nContent-Type: ;=\r\nContent-Transfer-Encoding: base64\r\n'
+        b"DKIM-Signature: \r\n\r\n--cut\r\nContent-Disposition: attachment; filename*=x'\r\n\r\n====\r\n",
+        "odd@client.example",
+    ),
 }
 
 
-def test_the_table_has_a_row_for_each_example() -> None:
+def test_the_tables_have_a_row_for_each_example() -> None:
     assert sorted(ROWS) == [path.name for path in FILES]
+    assert sorted(KNOWN) == sorted(ROWS)
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_the_curl_line_gets_the_answer_that_its_question_asks_for(
     name: str, filter_of: Callable[[str], Filter]
 ) -> None:
-    assert filter_of(name).curl(ROWS[name].curl) == ANSWERS[name]
+    answer = filter_of(name).curl(ROWS[name].curl)
+    assert answer == KNOWN[name].answer
+    SCHEMA.validate(answer)
+
+
+@pytest.mark.parametrize("name", ROWS)
+async def test_odd_mail_makes_no_example_fail(name: str, filter_of: Callable[[str], Filter]) -> None:
+    for odd in ODD_MAILS.values():
+        await filter_of(name).play(odd)  # fails where the gateway complains of an answer, or of none
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_example_listens_on_loopback_alone(name: str, filter_of: Callable[[str], Filter]) -> None:
+    port = filter_of(name).port
+    with pytest.raises(ConnectionRefusedError):  # who listens on every address, listens on this one too
+        socket.create_connection(("127.0.0.2", port), timeout=20).close()
 
 
 def test_the_greylist_forgets_the_curl_line_which_is_a_dry_run(filter_of: Callable[[str], Filter]) -> None:
@@ -78,7 +91,8 @@ def test_an_example_is_short_enough_to_be_read_at_once(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_an_example_knows_nothing_of_the_gateway_but_its_json(path: Path) -> None:
     source = path.read_text()
-    assert not re.search(r"^\s*(from|import)\s+(gateway|webhook_examples)\b", source, re.MULTILINE)
+    assert not OF_OURS.search(source)
+    assert not OF_A_NEIGHBOUR.search(source)
 
 
 def test_the_example_of_the_standard_library_loads_without_any_package() -> None:
@@ -89,7 +103,8 @@ def test_the_example_of_the_standard_library_loads_without_any_package() -> None
 
 @pytest.mark.parametrize("shell", ["dash", "bash --posix"])
 def test_the_shell_example_parses_in_any_posix_shell(shell: str) -> None:
-    require(shell.partition(" ")[0])
+    program = shell.partition(" ")[0]
+    require(Need(program, program))
     command = [*shell.split(), "-n", str(EXAMPLES / "shell.sh")]
     done = subprocess.run(command, capture_output=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -100,7 +115,7 @@ def test_an_example_outlives_a_call_that_the_gateway_breaks_off(name: str, filte
     running = filter_of(name)
     with socket.create_connection(("127.0.0.1", running.port), timeout=20) as peer:
         peer.sendall(b"POST /milter HTTP/1.1\r\nHost: example\r\nContent-Length: 100\r\n\r\n{")
-    assert running.curl(ROWS[name].curl) == ANSWERS[name]
+    assert running.curl(ROWS[name].curl) == KNOWN[name].answer
 
 
 async def test_mail_is_put_off_while_an_example_is_not_running(start_filter: Callable[..., Filter]) -> None:
