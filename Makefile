@@ -9,8 +9,8 @@ STAMP = $(VENV)/.installed
 demo: $(STAMP)        ## the gateway with an embedded sample backend and a sample mail every few seconds
 	$(BIN)/milter-gateway demo
 
-test: $(STAMP)        ## all tests
-	$(BIN)/python -m pytest
+test: $(STAMP)        ## all tests, on all processors
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
 bench: $(STAMP)       ## measures beside other milters, and writes docs/performance.md; ten minutes
 	$(BIN)/python -m benchmarks --write

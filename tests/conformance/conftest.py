@@ -1,43 +1,38 @@
 """Counts which cases of the checklist were carried by tests, and which of those passed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-CLAIMED = pytest.StashKey[dict[str, set[str]]]()
-"""For each test that claims ids: the ids."""
-FAILED = pytest.StashKey[set[str]]()
+CLAIMED = pytest.StashKey[set[str]]()
 FILES = pytest.StashKey[set[Path]]()
-
-
-def ids_of(item: pytest.Item) -> set[str]:
-    return {name for marker in item.iter_markers("conformance") for name in marker.args}
+BROKEN = ("failed", "skipped", "error")
+PROPERTY = "conformance"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    config.stash[CLAIMED] = {item.nodeid: ids for item in items if (ids := ids_of(item))}
     config.stash[FILES] = {item.path for item in items}
-    config.stash[FAILED] = set()
+    config.stash[CLAIMED] = set()
+    for item in items:
+        ids = sorted(name for marker in item.iter_markers("conformance") for name in marker.args)
+        config.stash[CLAIMED].update(ids)
+        if ids:
+            item.user_properties.append((PROPERTY, ids))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    report = yield
-    if report.failed or report.skipped:
-        item.config.stash[FAILED].add(item.nodeid)
-    return report
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    found = {outcome: ids_of(terminalreporter, outcome) for outcome in ("passed", *BROKEN)}
+    every = set().union(*found.values())
+    if every:
+        broken = set().union(*(found[outcome] for outcome in BROKEN))
+        terminalreporter.write_line(f"conformance ids covered: {len(every - broken)} of {len(every)}")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    claimed = config.stash.get(CLAIMED, {})
-    if not claimed:
-        return
-    failed = config.stash[FAILED]
-    every = set().union(*claimed.values())
-    broken = set().union(*(ids for node, ids in claimed.items() if node in failed))
-    terminalreporter.write_line(f"conformance ids covered: {len(every - broken)} of {len(every)}")
+def ids_of(terminalreporter: pytest.TerminalReporter, outcome: str) -> set[str]:
+    reports = terminalreporter.stats.get(outcome, [])
+    properties = (item for report in reports for item in getattr(report, "user_properties", []))
+    return {name for key, ids in properties if key == PROPERTY for name in ids}
 
 
 @pytest.fixture
@@ -45,4 +40,4 @@ def claimed(request: pytest.FixtureRequest) -> set[str]:
     """The ids that the tests of this directory claim; skips where only a part of them was collected."""
     if not set(Path(__file__).parent.glob("test_*.py")) <= request.config.stash[FILES]:
         pytest.skip("only a part of this directory was collected")
-    return set().union(*request.config.stash[CLAIMED].values())
+    return request.config.stash[CLAIMED]
