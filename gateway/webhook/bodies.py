@@ -10,12 +10,16 @@ from gateway.webhook.transport import (
     AnswerTooLarge,
     Body,
     BodyFailed,
+    HttpAnswer,
     MemoryBudget,
     NoRoom,
 )
 
 SLICE_BYTES = 256 * 1024
 """A body in memory that is longer goes out in slices of this size, so that the socket's buffer stays small."""
+
+_KNOWN_COUNT = 64
+_KNOWN_BYTES = 1024
 
 _CHUNKS_IN_BLOCK = 1024  # joined from time to time: tiny chunks would cost many times their size as objects
 
@@ -148,3 +152,25 @@ class AnswerBuffer:
         self._chunks.clear()
         self._blocks.clear()
         self._size = self._reserved = 0
+
+
+class KnownAnswers:
+    """Small answers by the bytes in which they came: most backends say the same few things, and need no parser then.
+
+    Bounded: `_KNOWN_COUNT` of at most `_KNOWN_BYTES` each; then it begins anew.
+    """
+
+    __slots__ = ("_answers", "find")
+
+    def __init__(self) -> None:
+        self._answers: dict[bytes, HttpAnswer] = {}
+        self.find = self._answers.get
+        """The answer that these bytes are, whole and without anything behind it; None where they were not seen."""
+
+    def keep(self, raw: bytes, answer: HttpAnswer) -> None:
+        """Remember what a parser made of these bytes."""
+        if len(raw) > _KNOWN_BYTES:
+            return
+        if len(self._answers) >= _KNOWN_COUNT:
+            self._answers.clear()
+        self._answers[raw] = answer

@@ -9,9 +9,10 @@ import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from random import getrandbits
+
+from msgspec import Struct
 
 from gateway.webhook.alternatives import Alternative, Alternatives
 from gateway.webhook.bodies import SLICE_BYTES
@@ -49,8 +50,7 @@ _ASIDE = frozenset(
 """What a URL is left aside for; anything else would be the same at another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One question to a backend.
 
     Args:
@@ -73,8 +73,7 @@ class Call:
     patience: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A backend's 2xx answer, unread.
 
     Args:
@@ -95,8 +94,7 @@ class Answer:
     reserved: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """What the observer is told after each attempt: exactly one of `status` (2xx) and `error` is set."""
 
     webhook: str

@@ -16,7 +16,7 @@ from typing import cast
 
 import httptools
 
-from gateway.webhook.bodies import AnswerBuffer, size_of, slices
+from gateway.webhook.bodies import AnswerBuffer, KnownAnswers, size_of, slices
 from gateway.webhook.faults import answer_timeout, head_too_large, loss, not_http
 from gateway.webhook.transport import FREE_ANSWER_BYTES, MAX_HEAD_BYTES, Body, ConnectFailed, HttpAnswer, WebhookError
 
@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
         loop: the running loop.
         answer: gathers the body of each answer.
         on_closed: told once, as soon as this connection can carry no further exchange.
+        known: the answers that came before, on any connection to the same backend.
 
     """
 
@@ -45,6 +46,7 @@ class Connection(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         answer: AnswerBuffer,
         on_closed: Callable[["Connection"], None],
+        known: KnownAnswers | None = None,
     ) -> None:
         self.idle_since = 0.0
         self.used = False
@@ -52,6 +54,7 @@ class Connection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._answer = answer
+        self._known = KnownAnswers() if known is None else known
         self._on_closed = on_closed
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -174,7 +177,10 @@ class Connection(asyncio.Protocol):
         if waiter is None or waiter.done():
             return
         body, reserved = self._answer.take()
-        waiter.set_result(HttpAnswer(self._status, self._content_type, self._retry_after, body, reserved))
+        self._settle(waiter, HttpAnswer(self._status, self._content_type, self._retry_after, body, reserved), reusable)
+
+    def _settle(self, waiter: asyncio.Future[HttpAnswer], answer: HttpAnswer, reusable: bool) -> None:
+        waiter.set_result(answer)
         self._wake_writer()
         # Bytes of the request that are still unsent belong to an answered request: nothing may follow them.
         if not reusable or self._paused or cast("asyncio.Transport", self._transport).get_write_buffer_size():
@@ -222,10 +228,19 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio.Protocol: feed the parser; a fault ends the exchange."""
-        if self._waiter is None:
+        waiter = self._waiter
+        if waiter is None:
             self.abort()  # nobody asked: an answer to nothing, such as 408 before the backend closes
             return
-        self._started = True
+        first, self._started = not self._started, True
+        if first and not waiter.done() and (known := self._known.find(data)) is not None:
+            self._settle(waiter, known, reusable=True)
+            return
+        self._parse(data)
+        if first and self.open and waiter.done() and not waiter.cancelled() and not waiter.result().reserved:
+            self._known.keep(data, waiter.result())
+
+    def _parse(self, data: bytes) -> None:
         self._unparsed_bytes += len(data)
         try:
             self._parser.feed_data(data)

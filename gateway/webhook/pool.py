@@ -10,7 +10,7 @@ import ssl
 from collections import deque
 from dataclasses import dataclass
 
-from gateway.webhook.bodies import AnswerBuffer
+from gateway.webhook.bodies import AnswerBuffer, KnownAnswers
 from gateway.webhook.connection import Connection
 from gateway.webhook.faults import connect_fault, connect_timeout
 from gateway.webhook.transport import ConnectFailed, DeadlineExceeded, MemoryBudget
@@ -71,6 +71,7 @@ class Pool:
         self.origin = origin
         self._limits = limits
         self._budget = budget
+        self._known = KnownAnswers()
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._opening = 0
@@ -193,7 +194,7 @@ class Pool:
             raise ConnectFailed(f"the client of {self.origin} is closed")
         loop = asyncio.get_running_loop()
         answer = AnswerBuffer(self._limits.response_bytes, self._budget)
-        connection = Connection(loop, answer, self._forget)
+        connection = Connection(loop, answer, self._forget, self._known)
         limit = asyncio.timeout_at(deadline)
         try:
             async with limit:

@@ -24,6 +24,8 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import ClassVar, Protocol
 
+from msgspec import Struct
+
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes of status line and header fields (interim answers and trailers included) that an answer may have."""
 
@@ -198,8 +200,7 @@ class HttpRequest:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(Struct, frozen=True):
     """A complete answer. Of one that is no success at most `FREE_ANSWER_BYTES` of the body are kept.
 
     `reserved` bytes of the memory budget are held by this answer: its receiver releases them.

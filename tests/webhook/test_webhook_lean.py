@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from webhook_backends import Spool, Visit, answer, chunked, hang, once, says
 
-from gateway.webhook.bodies import AnswerBuffer
+from gateway.webhook.bodies import AnswerBuffer, KnownAnswers
 from gateway.webhook.connection import Connection
 from gateway.webhook.lean import LeanTransport
 from gateway.webhook.pool import PoolLimits
@@ -215,6 +215,58 @@ async def test_a_small_request_is_one_write(lean):
     assert wire.writes == [b"HEADBODY"]
     connection.data_received(answer(b"hi"))
     assert (await task).body == b"hi"
+
+
+@pytest.mark.parametrize(
+    ("raw", "reusable"),
+    [
+        (answer(b"hi"), True),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + answer(b"hi"), True),
+        (b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi", False),
+        (answer(b"hi") + b"HTTP/1.1", False),
+        (answer(b"hi") * 2, False),
+    ],
+)
+async def test_an_answer_that_came_before_means_the_same_again(raw, reusable):
+    known = KnownAnswers()
+    first, second = [await _exchange_once(raw, known) for _ in range(2)]
+    assert first == second == (b"hi", reusable)
+    assert (known.find(raw) is not None) == reusable
+
+
+async def test_a_known_answer_is_not_seen_in_the_middle_of_another():
+    loop, known = asyncio.get_running_loop(), KnownAnswers()
+    inner = answer(b"hi")
+    assert await _exchange_once(inner, known) == (b"hi", True)
+    connection = Connection(loop, AnswerBuffer(5000, None), lambda _: None, known)
+    connection.connection_made(Wire())
+    task = asyncio.create_task(connection.exchange(b"", b"", loop.time() + 5))
+    await asyncio.sleep(0)
+    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(inner))
+    connection.data_received(inner)
+    assert (await task).body == inner
+
+
+async def _exchange_once(raw: bytes, known: KnownAnswers) -> tuple[bytes, bool]:
+    """The answer's body, and whether the connection may be used again."""
+    loop = asyncio.get_running_loop()
+    connection = Connection(loop, AnswerBuffer(5000, None), lambda _: None, known)
+    connection.connection_made(Wire())
+    task = asyncio.create_task(connection.exchange(b"", b"", loop.time() + 5))
+    await asyncio.sleep(0)
+    connection.data_received(raw)
+    return (await task).body, connection.open
+
+
+def test_what_is_known_of_answers_is_bounded():
+    known = KnownAnswers()
+    said = HttpAnswer(200, "", None, b"")
+    for number in range(1000):
+        known.keep(b"%d" % number, said)
+    assert sum(known.find(b"%d" % number) is said for number in range(1000)) <= 64
+    known.keep(b"x" * 1025, said)
+    assert known.find(b"x" * 1025) is None
 
 
 # Arbitrary bytes, without a socket
