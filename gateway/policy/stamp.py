@@ -8,10 +8,11 @@ from random import getrandbits
 
 def new_id() -> str:
     """A UUID of version 7 (RFC 9562 §5.7): sortable by time; nobody has to be unable to guess it."""
-    milliseconds = time.time_ns() // 1_000_000
-    number = milliseconds << 80 | 0x7 << 76 | getrandbits(12) << 64 | 0b10 << 62 | getrandbits(62)
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    milliseconds, random = time.time_ns() // 1_000_000, getrandbits(74)
+    return (
+        f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-{0x7000 | random >> 62:04x}"
+        f"-{0x8000 | random >> 48 & 0x3FFF:04x}-{random & 0xFFFFFFFFFFFF:012x}"
+    )
 
 
 def utc_now() -> str:

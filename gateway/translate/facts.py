@@ -10,7 +10,7 @@ from gateway.mail.address import Address
 from gateway.mail.draft import Draft
 from gateway.mail.fields import Field
 from gateway.milter import messages as m
-from gateway.translate.parts import envelope_json, field_json
+from gateway.translate.parts import envelope_json, field_json, prepared
 from gateway.translate.text import both, exact, macro_texts, readable
 
 _FAMILIES: Mapping[bytes, str] = {b"4": "inet", b"6": "inet6", b"L": "unix", b"U": "unknown"}
@@ -49,13 +49,15 @@ class SessionFacts(Struct, eq=False):
     transactions: int = 0
     macros: Mapping[bytes, bytes] = field(default_factory=dict)
     _macro_texts: dict[str, str] | None = None
+    _shown_macros: dict[str, str] | None = None
     _client: r.Client | None = None
+    _shown_client: r.Client | None = None
 
     def see_macros(self, macros: Mapping[bytes, bytes], *, at_mail: bool) -> None:
         """Take over the macros that are in scope; AUTH is known from MAIL on and stays."""
         if macros is not self.macros:
             self.macros = macros
-            self._macro_texts = None
+            self._macro_texts = self._shown_macros = None
             self.tls = tls_of(macros)
         if at_mail:
             self.auth = auth_of(macros)
@@ -63,12 +65,12 @@ class SessionFacts(Struct, eq=False):
     def see_connect(self, connect: m.Connect) -> None:
         """The client has connected."""
         self.connect = connect
-        self._client = None
+        self._client = self._shown_client = None
 
     def see_helo(self, name: bytes) -> None:
         """The client has given its name; it may do so again."""
         self.helo = name
-        self._client = None
+        self._client = self._shown_client = None
 
     @property
     def macro_texts(self) -> dict[str, str]:
@@ -78,11 +80,25 @@ class SessionFacts(Struct, eq=False):
         return self._macro_texts
 
     @property
+    def shown_macros(self) -> dict[str, str]:
+        """The same, prepared for a request."""
+        if self._shown_macros is None:
+            self._shown_macros = prepared(self.macro_texts)
+        return self._shown_macros
+
+    @property
     def client(self) -> r.Client:
         """The SMTP client as JSON shows it; kept likewise."""
         if self._client is None:
             self._client = _client_of(self)
         return self._client
+
+    @property
+    def shown_client(self) -> r.Client:
+        """The same, prepared for a request."""
+        if self._shown_client is None:
+            self._shown_client = prepared(self.client)
+        return self._shown_client
 
     @property
     def client_family(self) -> str:
@@ -134,6 +150,7 @@ class TransactionFacts(Struct, eq=False):
     draft: Draft | None = None
     _shown: list[r.Field] = field(default_factory=list)
     _envelope: r.Envelope | None = None
+    _shown_envelope: r.Envelope | None = None
     _envelope_of: tuple[int, int] = (0, 0)
 
     def shown_fields(self) -> list[r.Field]:
@@ -147,7 +164,15 @@ class TransactionFacts(Struct, eq=False):
         state = (self.rcpt_events, len(self.recipients))
         if self._envelope is None or state != self._envelope_of:
             self._envelope_of, self._envelope = state, envelope_json(self.sender, self.recipients)
+            self._shown_envelope = None
         return self._envelope
+
+    def shown_envelope(self) -> r.Envelope:
+        """The same, prepared for a request."""
+        envelope = self.envelope()
+        if self._shown_envelope is None:
+            self._shown_envelope = prepared(envelope)
+        return self._shown_envelope
 
     @property
     def size(self) -> int:

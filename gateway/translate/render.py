@@ -14,7 +14,7 @@ from gateway.mail.address import Address
 from gateway.mail.fields import Field, header_size
 from gateway.milter import messages as m
 from gateway.translate.facts import Disconnected, MailBody, SessionFacts, TransactionFacts, optional
-from gateway.translate.parts import address_json, envelope_json, field_json
+from gateway.translate.parts import address_json, envelope_json, field_json, prepared
 from gateway.translate.terms import EVENT_OF, offered_events, offered_ops
 from gateway.translate.text import both, exact, is_text, readable, to_base64
 
@@ -75,13 +75,13 @@ def render(
         transaction_id=transaction.id if transaction else None,
         queue_id=readable(queue_id) if queue_id else None,
         mta=_mta(session, audience),
-        client=session.client,
+        client=session.shown_client,
         tls=session.tls,
         auth=session.auth,
         envelope=_NO_ENVELOPE if transaction is None else _envelope(name, transaction),
         data=_DATA[type(event)](event, session, transaction, message),
         message=message.json,
-        macros=session.macro_texts,
+        macros=session.shown_macros,
         previous=occasion.previous,
         context=r.Context(occasion.session_context, occasion.transaction_context),
         queue_id_base64=exact(queue_id) if queue_id else UNSET,
@@ -119,7 +119,7 @@ def _mta_json(
     port: bytes | None,
 ) -> r.Mta:
     """The same for all sessions of one MTA, so made once."""
-    return r.Mta(
+    mta = r.Mta(
         name=optional(name),
         software=optional(software),
         daemon=optional(daemon),
@@ -129,16 +129,17 @@ def _mta_json(
         events=audience.events,
         changes=audience.changes,
     )
+    return prepared(mta)
 
 
-_NO_ENVELOPE = r.Envelope(None, [])
+_NO_ENVELOPE = prepared(r.Envelope(None, []))
 
 
 def _envelope(event: Event, transaction: TransactionFacts) -> r.Envelope:
     draft = transaction.draft
     if event is Event.END_OF_MESSAGE and draft is not None:
         return envelope_json(draft.sender, draft.recipients)
-    return transaction.envelope()
+    return transaction.shown_envelope()
 
 
 class _Message(Struct, frozen=True):
