@@ -7,24 +7,19 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import pytest
 from all_known import KNOWN
 from known import Need
+from program import PATH, Program
 from readme_text import PORT, ROOT, ROWS, Row, gateway_line, settings_of
 
 from gateway.mta.mail import Mail
 from gateway.mta.player import Played, Player
-
-T = TypeVar("T")
-PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 def unavailable(reason: str) -> NoReturn:
@@ -50,54 +45,6 @@ def _is_there(command: list[str]) -> bool:
     return subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False).returncode == 0
 
 
-class Program:
-    """A running program, with those that it started; their output is in a file."""
-
-    def __init__(self, line: str, log: Path, environment: Mapping[str, str], start_seconds: float = 20.0) -> None:
-        self.log = log
-        self._start_seconds = start_seconds
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                shlex.split(line),
-                cwd=ROOT,
-                env={**os.environ, "PATH": PATH, "PYTHONUNBUFFERED": "1", **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # `go run` and shells do not hand a signal on
-            )
-
-    @property
-    def output(self) -> str:
-        """Everything that it has printed so far."""
-        return self.log.read_text(errors="replace")
-
-    def wait_for(self, find: Callable[[str], T | None], what: str) -> T:
-        """Poll its output until `find` finds something."""
-        end = time.monotonic() + self._start_seconds
-        while (found := find(self.output)) is None:
-            assert self._process.poll() is None, f"ended with {self._process.returncode}: {self.output}"
-            assert time.monotonic() < end, f"no {what} after {self._start_seconds:g} s: {self.output}"
-            time.sleep(0.02)
-        return found
-
-    def terminate(self) -> None:
-        """Ask it to end."""
-        self._signal(signal.SIGTERM)
-
-    def wait(self) -> None:
-        """Wait until it has ended."""
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
-
-
 class Filter:
     """An example behind a gateway."""
 
@@ -109,20 +56,20 @@ class Filter:
         self._around = contextlib.ExitStack()
         try:
             own = self._around.enter_context(known.surroundings(directory))
-            log = directory / "example.log"
-            self.example = self._start(on_port(row.run, 0), log, {**own, **(environment or {})}, known.start_seconds)
+            log, given = directory / "example.log", {**own, **(environment or {})}
+            self.example = self._start(Program(on_port(row.run, 0), log, given, known.start_seconds))
             self.port = int(self.example.wait_for(_announced_port, "address")[1])
             line = _gateway_for(row, self.port, directory)
-            self.gateway = self._start(line, directory / "gateway.log", own, 20.0)
+            self.gateway = self._start(Program(line, directory / "gateway.log", own, directory=directory))
             self.milter_port = int(self.gateway.wait_for(_milter_port, "log line `listening`")[1])
         except BaseException:
             self.terminate()
             self.wait()
             raise
 
-    def _start(self, line: str, log: Path, environment: Mapping[str, str], start_seconds: float) -> Program:
-        self._programs.append(Program(line, log, environment, start_seconds))
-        return self._programs[-1]
+    def _start(self, program: Program) -> Program:
+        self._programs.append(program)
+        return program
 
     def curl(self, line: str) -> object:
         """Type a curl line into a shell; the answer."""

@@ -33,5 +33,8 @@ KNOWN: dict[str, Known] = {
         {"action": "reject", "reply": {"code": 550, "enhanced": "5.7.1", "text": "Your domain is not welcome here"}},
         needs=(Need("socat", "socat"),),
     ),
-    "node.mjs": Known({"context": {"transaction": {"bytes": 100}}}, needs=(Need("node", "nodejs"),)),
+    "byte_count.mjs": Known({"context": {"transaction": {"bytes": 100}}}, needs=(Need("node", "nodejs"),)),
+    "clacks_overhead.py": Known(
+        {"changes": [{"op": "add_header", "name": "X-Clacks-Overhead", "value": "GNU Terry Pratchett"}]}
+    ),
 }

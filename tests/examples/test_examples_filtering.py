@@ -253,7 +253,7 @@ async def test_shell_is_not_deceived_by_what_a_client_says_before(filter_of: Fil
     assert (await filter_of("shell.sh").play(lying)).verdict is Verdict.REJECTED
 
 
-# ── node.mjs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── byte_count.mjs ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 BLANK_LINE = len(b"\r\n")
 
@@ -263,8 +263,22 @@ BLANK_LINE = len(b"\r\n")
     [PLAIN, with_subject(b"Caf\xe9\r\n and dinner"), PLAIN + b"0123456789\r\n" * 20_000],
     ids=["plain", "not UTF-8, folded", "several chunks"],
 )
-async def test_node_counts_the_bytes_of_each_mail_anew(filter_of: FilterOf, raw: bytes) -> None:
-    played = await filter_of("node.mjs").play(mail(raw))
+async def test_byte_count_counts_the_bytes_of_each_mail_anew(filter_of: FilterOf, raw: bytes) -> None:
+    played = await filter_of("byte_count.mjs").play(mail(raw))
     header, _, body = raw.partition(b"\r\n\r\n")
-    added = b"X-Byte-Count: %d\r\nX-Clacks-Overhead: GNU Terry Pratchett" % (len(raw) - BLANK_LINE)
+    added = b"X-Byte-Count: %d" % (len(raw) - BLANK_LINE)
     assert played.result.message() == b"\r\n".join([header, added, b"", body])
+
+
+# ── clacks_overhead.py ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_clacks_overhead_passes_the_name_on(filter_of: FilterOf) -> None:
+    played = await filter_of("clacks_overhead.py").play(mail())
+    assert played.result.message() == PLAIN.replace(b"\r\n\r\n", b"\r\nX-Clacks-Overhead: GNU Terry Pratchett\r\n\r\n")
+
+
+async def test_clacks_overhead_leaves_a_name_that_another_passes_on(filter_of: FilterOf) -> None:
+    raw = b"x-clacks-overhead: GNU John Dearheart\r\n" + PLAIN
+    played = await filter_of("clacks_overhead.py").play(mail(raw))
+    assert played.result.message() == raw

@@ -1,7 +1,7 @@
 // Count the bytes of a mail, event by event, and note them in its header. The count is kept by the gateway, as context:
 // it comes back with the next event of the same mail, so this service holds no state and may run in many copies.
 //
-//     node webhook_examples/node.mjs [PORT]
+//     node webhook_examples/byte_count.mjs [PORT]
 
 import { createServer } from "node:http";
 import { json } from "node:stream/consumers";
@@ -10,10 +10,7 @@ const events = {
   header: (call) => count(call, fieldSize(call.data)),
   body: (call) => count(call, call.data.size),
   end_of_message: (call) => ({
-    changes: [
-      { op: "add_header", name: "X-Byte-Count", value: String(counted(call)) },
-      { op: "add_header", name: "X-Clacks-Overhead", value: "GNU Terry Pratchett" },
-    ],
+    changes: [{ op: "add_header", name: "X-Byte-Count", value: String(counted(call)) }],
   }),
 };
 
