@@ -7,24 +7,15 @@ from dataclasses import replace
 
 import pytest
 from example_processes import Filter
+from mails import PLAIN, from_our_own, mail, said
 from readme_text import ROWS
 
-from gateway.milter import messages as m
 from gateway.mta.mail import Mail
 from gateway.mta.outcome import Verdict
 
 FilterOf = Callable[[str], Filter]
 
-PLAIN = b"From: Ann <ann@client.example>\r\nTo: bob@site.example\r\nSubject: Lunch?\r\n\r\nAt noon, as ever.\r\n"
 DISCLAIMER = b"\r\n-- \r\nThis mail is confidential. If it is not for you, please delete it.\r\n"
-
-
-def mail(raw: bytes = PLAIN, *recipients: str, sender: str = "ann@client.example", client: str = "192.0.2.25") -> Mail:
-    return Mail(raw, sender, recipients or ("bob@site.example",), client=client)
-
-
-def from_our_own(message: Mail) -> Mail:
-    return replace(message, macros={"{auth_authen}": "ann", "{auth_type}": "PLAIN"})
 
 
 def with_subject(subject: bytes) -> bytes:
@@ -38,12 +29,6 @@ def attaching(name: str) -> bytes:
         b"--cut\r\nContent-Type: application/octet-stream\r\n"
         b"Content-Disposition: attachment; " + name.encode() + b"\r\n\r\nMZ\r\n--cut--\r\n"
     )
-
-
-def said(reply: m.Reply | None) -> str:
-    """What the client is told."""
-    assert isinstance(reply, m.ReplyCode), reply
-    return reply.text.decode()
 
 
 # ── accept_all.py ────────────────────────────────────────────────────────────────────────────────────────────────────

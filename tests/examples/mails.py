@@ -1,0 +1,22 @@
+"""Mails to play through the examples, and what their clients are told."""
+
+from dataclasses import replace
+
+from gateway.milter import messages as m
+from gateway.mta.mail import Mail
+
+PLAIN = b"From: Ann <ann@client.example>\r\nTo: bob@site.example\r\nSubject: Lunch?\r\n\r\nAt noon, as ever.\r\n"
+
+
+def mail(raw: bytes = PLAIN, *recipients: str, sender: str = "ann@client.example", client: str = "192.0.2.25") -> Mail:
+    return Mail(raw, sender, recipients or ("bob@site.example",), client=client)
+
+
+def from_our_own(message: Mail) -> Mail:
+    return replace(message, macros={"{auth_authen}": "ann", "{auth_type}": "PLAIN"})
+
+
+def said(reply: m.Reply | None) -> str:
+    """What the client is told."""
+    assert isinstance(reply, m.ReplyCode), reply
+    return reply.text.decode()
