@@ -10,6 +10,7 @@ The map, from the bottom up; imports point down only:
 - `policy`: whom to ask, what answers mean together, what applies when one gives none.
 - `observe`: the log lines. `server`: sockets, connections, deadlines, shutdown.
 - `mta`: the other side: a message played through any milter, for `send` and for the admin API.
+- `snoop`: a proxy that shows what an MTA and a milter say to each other.
 - `config`: TOML, environment, flags. `assembly`: from settings to parts.
 - `metrics`: what is counted. `recording`: what happened, for the inspector, for files and their replay.
 - `admin`: the HTTP side for operators.

@@ -8,7 +8,7 @@ import click
 from gateway import assembly
 from gateway.cli.errors import FAILED, OK, CommandError
 from gateway.cli.scenes import OFFER, scene
-from gateway.cli.timeline import plain, reply_text
+from gateway.cli.timeline import reply_text
 from gateway.config import Settings
 from gateway.contract.words import Event
 from gateway.policy.ask import Asked, Question, ask
@@ -17,6 +17,7 @@ from gateway.policy.member_terms import NO_WISHES, terms_for
 from gateway.policy.rules import Bounds, Webhook
 from gateway.policy.setup import Setup
 from gateway.translate.answer import Judgement
+from gateway.translate.text import plain
 
 
 def check(settings: Settings) -> int:

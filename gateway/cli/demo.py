@@ -20,7 +20,7 @@ from gateway.cli.demo_backend import EVENTS, demo_backend
 from gateway.cli.demo_mails import DEMO_MAILS, DemoMail
 from gateway.cli.errors import FAILED, CommandError
 from gateway.cli.send import Destination, play
-from gateway.cli.timeline import change_lines, plain, row, verdict_lines
+from gateway.cli.timeline import change_lines, row, verdict_lines
 from gateway.config import Settings, parse, parse_spec
 from gateway.metrics import Counters
 from gateway.mta.outcome import Verdict
@@ -31,6 +31,7 @@ from gateway.recording import Archive, Recorder
 from gateway.server.listener import ListenError, TcpAddress
 from gateway.server.service import Service
 from gateway.translate.facts import SessionFacts, TransactionFacts
+from gateway.translate.text import plain
 
 _HOST = "127.0.0.1"
 _INDENT = "  "

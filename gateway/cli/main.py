@@ -13,7 +13,7 @@ from gateway.cli.check import check as check_webhooks
 from gateway.cli.demo import demo as run_demo
 from gateway.cli.errors import FAILED, INTERRUPTED, USAGE_ERROR, CommandError
 from gateway.cli.logs import set_up_logs
-from gateway.cli.options import given_flags, macros_of, milter_of, webhook_options
+from gateway.cli.options import given_flags, macros_of, milter_of, mode_of, webhook_options
 from gateway.cli.replay import Replay
 from gateway.cli.replay import replay as replay_recording
 from gateway.cli.run import RecordingFile, StartError, work
@@ -24,6 +24,8 @@ from gateway.cli.schema import SCHEMAS
 from gateway.cli.schema import schema as schema_of
 from gateway.cli.send import Destination
 from gateway.cli.send import send as send_mail
+from gateway.cli.snoop import Snoop
+from gateway.cli.snoop import snoop as snoop_between
 from gateway.config import ConfigError, Flags, ListenSpec, Settings, load
 from gateway.contract.words import Event
 from gateway.mta.mail import Mail
@@ -130,6 +132,31 @@ def send(
     except ValueError as error:
         raise CommandError(str(error)) from error
     return send_mail(Destination(milter, timeout), mail, as_json=as_json)
+
+
+@cli.command()
+@click.option("--listen", required=True, callback=milter_of, metavar="SPEC", help="Where the MTA connects.")
+@click.option("--to", required=True, callback=milter_of, metavar="SPEC", help="Where the milter listens.")
+@click.option("--full", is_flag=True, help="Show bodies and long values whole; without it, how they begin.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead.")
+@click.option(
+    "--socket-mode", default="0660", show_default=True, callback=mode_of, metavar="MODE", help="Of unix:PATH."
+)
+@click.option(
+    "--timeout",
+    "seconds",
+    type=click.FloatRange(min=0.001),
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="For the milter to take a connection.",
+)
+def snoop(**options: Any) -> int:
+    """Pass all that an MTA and a milter say to each other on unchanged, and print it decoded.
+
+    Point the MTA at the --listen address. Ctrl-C ends it; what is open then is closed.
+    """
+    return snoop_between(Snoop(**options))
 
 
 @cli.command()

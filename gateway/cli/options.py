@@ -1,5 +1,6 @@
 """Options that several commands share, and how their values are read."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +38,13 @@ def milter_of(_: click.Context, __: click.Parameter, written: str) -> ListenSpec
         return parse_spec(written)
     except SpecError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def mode_of(_: click.Context, __: click.Parameter, written: str) -> int:
+    """Read the mode of a file, in octal."""
+    if not re.fullmatch(r"[0-7]{3,4}", written):
+        raise click.BadParameter(f"{written!r} is no mode: write it in octal, such as 0660")
+    return int(written, 8)
 
 
 def macros_of(_: click.Context, __: click.Parameter, written: Sequence[str]) -> dict[str, str]:

@@ -10,10 +10,10 @@ import click
 import msgspec
 
 from gateway.cli.errors import FAILED, OK, USAGE_ERROR, CommandError
-from gateway.cli.timeline import plain
 from gateway.recording import Exchange, RecordingError
 from gateway.recording.journal import read
 from gateway.recording.replay import Replayed, send_again
+from gateway.translate.text import plain
 from gateway.version import VERSION
 from gateway.webhook import Endpoint, WebhookClient
 

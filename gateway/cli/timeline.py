@@ -16,25 +16,13 @@ from gateway.mta.outcome import Result, told
 from gateway.mta.player import Exchanged, Played
 from gateway.mta.report import changes_json
 from gateway.translate.terms import EVENT_OF, offered_ops
+from gateway.translate.text import plain, readable_bytes
 
 _EVENT_WIDTH = 15
 _FACT_WIDTH = 38
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _DIFF_HEAD = 2
 """Lines that name both sides."""
-
-
-def readable_bytes(raw: bytes) -> str:
-    """The text of bytes, with escapes for what is no text."""
-    return plain(raw.decode("utf-8", "backslashreplace"))
-
-
-def plain(text: str) -> str:
-    """The text with escapes for what a terminal would obey; tabs stay."""
-    return "".join(
-        each if each.isprintable() or each == "\t" else each.encode("unicode_escape", "backslashreplace").decode()
-        for each in text
-    )
 
 
 def exchange_lines(exchanged: Exchanged) -> Iterator[str]:

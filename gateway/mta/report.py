@@ -14,7 +14,7 @@ from gateway.milter import messages as m
 from gateway.mta.outcome import Result, Verdict, told
 from gateway.mta.player import Played, PlayError
 from gateway.translate.parts import field_json
-from gateway.translate.text import both, is_text, readable, to_base64
+from gateway.translate.text import named, readable, shown
 
 
 def report(played: Played | PlayError) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def report(played: Played | PlayError) -> dict[str, Any]:
         "verdict": played.verdict,
         "reply": _reply(played.reply),
         "refused": [
-            {**_text("address", strip_brackets(address)), "reply": _reply(reply)} for address, reply in played.refused
+            {**named("address", strip_brackets(address)), "reply": _reply(reply)} for address, reply in played.refused
         ],
         "changes": changes_json(result.edits, leading_space=result.leading_space),
         "envelope": _envelope(result),
@@ -62,18 +62,13 @@ def changes_json(edits: list[m.Edit], *, leading_space: bool) -> list[dict[str, 
         else:
             changes.append(_CHANGES[type(edit)](edit))
     if chunks:
-        changes.append({"op": Op.REPLACE_BODY, **_body(b"".join(chunks))})
+        changes.append({"op": Op.REPLACE_BODY, **shown(b"".join(chunks))})
     return changes
 
 
-def _text(name: str, raw: bytes) -> dict[str, Any]:
-    text, sibling = both(raw)
-    return {name: text, f"{name}_base64": sibling} if isinstance(sibling, str) else {name: text}
-
-
 def _field_change(edit: m.AddHeader | m.InsertHeader | m.ChangeHeader, *, leading_space: bool) -> dict[str, Any]:
-    name = _text("name", edit.name)
-    value = _text("value", edit.value.removeprefix(b" ") if leading_space else edit.value)
+    name = named("name", edit.name)
+    value = named("value", edit.value.removeprefix(b" ") if leading_space else edit.value)
     match edit:
         case m.AddHeader():
             return {"op": Op.ADD_HEADER, **name, **value, "at": "end"}
@@ -87,7 +82,7 @@ def _field_change(edit: m.AddHeader | m.InsertHeader | m.ChangeHeader, *, leadin
 
 
 def _address(op: Op, edit: m.AddRecipient | m.DeleteRecipient | m.ChangeFrom) -> dict[str, Any]:
-    shown = {"op": op, **_text("address", strip_brackets(edit.address))}
+    shown = {"op": op, **named("address", strip_brackets(edit.address))}
     params = getattr(edit, "params", None)
     return shown | ({"params": _params(params)} if params else {})
 
@@ -100,20 +95,16 @@ _CHANGES: Mapping[type, Callable[..., dict[str, Any]]] = {
     m.AddRecipient: partial(_address, Op.ADD_RCPT),
     m.DeleteRecipient: partial(_address, Op.DELETE_RCPT),
     m.ChangeFrom: partial(_address, Op.CHANGE_FROM),
-    m.Quarantine: lambda edit: {"op": Op.QUARANTINE, **_text("reason", edit.reason)},
+    m.Quarantine: lambda edit: {"op": Op.QUARANTINE, **named("reason", edit.reason)},
 }
-
-
-def _body(raw: bytes) -> dict[str, str]:
-    return {"text": raw.decode()} if is_text(raw) else {"base64": to_base64(raw)}
 
 
 def _message(result: Result) -> dict[str, Any]:
     """The message after the changes, as contract section 4 shows messages."""
     headers = msgspec.to_builtins([field_json(item) for item in result.fields])
-    return {"size": header_size(result.fields) + len(result.body), "headers": headers, "body": _body(result.body)}
+    return {"size": header_size(result.fields) + len(result.body), "headers": headers, "body": shown(result.body)}
 
 
 def _envelope(result: Result) -> dict[str, Any]:
-    recipients = [_text("address", strip_brackets(item)) for item in result.recipients]
-    return {"from": _text("address", strip_brackets(result.sender)), "to": recipients}
+    recipients = [named("address", strip_brackets(item)) for item in result.recipients]
+    return {"from": named("address", strip_brackets(result.sender)), "to": recipients}

@@ -14,6 +14,27 @@ def readable(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
+def plain(text: str) -> str:
+    """The text with escapes for what a terminal would obey; tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each == "\t" else each.encode("unicode_escape", "backslashreplace").decode()
+        for each in text
+    )
+
+
+def readable_bytes(raw: bytes) -> str:
+    """The text of bytes for a terminal, with escapes for what is no text."""
+    return plain(raw.decode("utf-8", "backslashreplace"))
+
+
+def named(name: str, raw: bytes) -> dict[str, str]:
+    """`name` and, where the bytes are not UTF-8, `name_base64`."""
+    text, sibling = both(raw)
+    return {name: text, f"{name}_base64": sibling} if isinstance(sibling, str) else {name: text}
+
+
 def exact(raw: bytes) -> Base64:
     """The sibling: the bytes in base64 where `raw` is not UTF-8, absent otherwise."""
     try:
@@ -50,6 +71,11 @@ def is_text(raw: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def shown(raw: bytes) -> dict[str, str]:
+    """A body for JSON: `text` or `base64`."""
+    return {"text": raw.decode()} if is_text(raw) else {"base64": to_base64(raw)}
 
 
 def macro_texts(macros: Mapping[bytes, bytes]) -> dict[str, str]:

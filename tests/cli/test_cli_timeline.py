@@ -2,12 +2,13 @@
 
 import pytest
 
-from gateway.cli.timeline import change_lines, diff, exchange_lines, plain, readable_bytes, reply_text
+from gateway.cli.timeline import change_lines, diff, exchange_lines, reply_text
 from gateway.milter import messages as m
 from gateway.milter.constants import Actions, Steps
 from gateway.mta.mail import Mail
 from gateway.mta.outcome import Result
 from gateway.mta.player import Exchanged
+from gateway.translate.text import plain, readable_bytes
 
 
 @pytest.mark.parametrize(

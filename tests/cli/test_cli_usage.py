@@ -8,6 +8,8 @@ from cli_program import GATEWAY, PATIENCE_SECONDS, call, environment, one_line, 
 
 from gateway.version import VERSION
 
+COMMANDS = ("run", "demo", "check", "send", "snoop", "sample", "schema", "replay")
+
 
 def test_the_version_is_printed() -> None:
     assert run("--version").stdout == f"milter-gateway, version {VERSION}\n"
@@ -16,7 +18,7 @@ def test_the_version_is_printed() -> None:
 def test_no_command_at_all_prints_the_help() -> None:
     done = run()
     assert done.returncode == 2
-    assert all(f"\n  {name} " in done.stderr for name in ("run", "demo", "check", "send", "sample", "schema"))
+    assert all(f"\n  {name} " in done.stderr for name in COMMANDS)
 
 
 @pytest.mark.parametrize(
