@@ -60,6 +60,8 @@ class TransactionRow(Shape):
     reason: str | None = Field(description="the latest failure of a webhook, and what was applied in its place")
     latency_ms: float = Field(description="all calls of the transaction together")
     changes: int
+    webhooks: list[str] = Field(description="those that were asked")
+    failures: int = Field(description="calls that gave no usable answer")
     annotations: dict[str, dict[str, str | float | bool]] = Field(description="by webhook")
 
 
@@ -228,6 +230,8 @@ class Simulated(Shape):
     verdict: Literal["accepted", "rejected", "tempfailed", "discarded", "quarantined", "error"]
     reply: dict[str, Any] | None = Field(description="code, enhanced, text: a list of lines")
     error: str = ""
+    session_id: str | None = Field(description="where the inspector keeps it")
+    transaction_id: str | None = Field(description="null where no transaction began")
     refused: list[RefusedRecipient]
     changes: list[dict[str, Any]] = Field(description="in the words of section 6 of the contract")
     envelope: dict[str, Any] | None

@@ -13,7 +13,7 @@ from gateway.mta.player import Played, Player, PlayError, Timeouts
 from gateway.mta.report import report
 from gateway.observe import LogObserver
 from gateway.policy.conversation import Conversation
-from gateway.policy.rules import Bounds, Exchange, Observer
+from gateway.policy.rules import Bounds, Exchange, Observer, Settled
 from gateway.policy.setup import Setup
 from gateway.recording import Archive, Recorder
 from gateway.server.connection import Connection, Timing
@@ -43,6 +43,8 @@ class ExchangeRecorder(LogObserver):
     """Keeps the exchanges of one simulation beside the log."""
 
     exchanges: list[dict[str, Any]] = field(default_factory=list)
+    session_id: str | None = None
+    transaction_id: str | None = None
 
     def __post_init__(self) -> None:
         """Set up the log."""
@@ -51,6 +53,7 @@ class ExchangeRecorder(LogObserver):
     def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: Exchange) -> None:
         """Keep it."""
         super().exchanged(session, transaction, exchange)
+        self._belongs(session, transaction)
         self.exchanges.append(
             {
                 "id": exchange.call_id,
@@ -65,6 +68,15 @@ class ExchangeRecorder(LogObserver):
                 "elapsed_ms": round(exchange.elapsed_ms, 1),
             }
         )
+
+    def decided(self, session: SessionFacts, transaction: TransactionFacts | None, settled: Settled) -> None:
+        """See `Observer`: where nobody was asked, this says which transaction it was."""
+        super().decided(session, transaction, settled)
+        self._belongs(session, transaction)
+
+    def _belongs(self, session: SessionFacts, transaction: TransactionFacts | None) -> None:
+        self.session_id = session.id
+        self.transaction_id = transaction.id if transaction else self.transaction_id
 
 
 async def simulate_mail(setup: Setup, mail: SimulatedMail, archive: Archive | None = None) -> dict[str, Any]:
@@ -83,7 +95,8 @@ async def simulate_mail(setup: Setup, mail: SimulatedMail, archive: Archive | No
     played_mail = Mail(mail.raw, mail.sender, mail.recipients, mail.helo, mail.client)
     with structlog.contextvars.bound_contextvars(simulation=True):  # so that nobody takes its log lines for mail
         played = await play_in_process(dry, observer, played_mail)
-    return {**report(played), "exchanges": recorder.exchanges}
+    numbers = {"session_id": recorder.session_id, "transaction_id": recorder.transaction_id}
+    return {**report(played), **numbers, "exchanges": recorder.exchanges}
 
 
 async def play_in_process(setup: Setup, observer: Observer, mail: Mail) -> Played | PlayError:

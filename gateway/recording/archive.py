@@ -8,7 +8,7 @@ from statistics import quantiles
 from msgspec import Struct
 
 from gateway.recording.feed import Feed
-from gateway.recording.records import Exchange, Kept, Session, Transaction, Webhook, moment, row, summary
+from gateway.recording.records import Exchange, Kept, Session, Transaction, Webhook, moment, row, session_row, summary
 
 _LATENCIES = 500
 """Calls from which a webhook's percentiles are made."""
@@ -93,7 +93,7 @@ class Archive:
             self._sessions.pop(what.session_id, None) if what.ended is None else None
             self._sessions[what.session_id] = what
             if self.feed.watched:
-                self.feed.say("session", {"session_id": what.session_id, "ended": moment(what.ended)})
+                self.feed.say("session", session_row(what))
         self._forget_the_oldest()
 
     def _keep_exchange(self, exchange: Exchange) -> None:

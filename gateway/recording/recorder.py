@@ -116,6 +116,9 @@ class Recorder:
         if transaction is not None:
             row = self._transaction(session, transaction)
             row.latency_ms += exchange.elapsed_ms
+            row.failures += exchange.failure is not None
+            if exchange.webhook not in row.webhooks:
+                row.webhooks.append(exchange.webhook)
 
     def fell_back(self, session: SessionFacts, transaction: TransactionFacts | None, fallback: rules.Fallback) -> None:
         """See `Observer`: the policy that took the place of an answer is the reason."""

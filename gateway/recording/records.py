@@ -109,6 +109,8 @@ class Transaction(Struct, tag=True):
     reason: str | None = None
     latency_ms: float = 0.0
     changes: int = 0
+    webhooks: list[str] = field(default_factory=list)
+    failures: int = 0
     annotations: dict[str, dict[str, Any]] = field(default_factory=dict)
     received: bytes | None = None
     changed: bytes | None = None
@@ -228,12 +230,16 @@ def row(transaction: Transaction) -> dict[str, Any]:
     return shown | {"began": moment(transaction.began), "ended": moment(transaction.ended)}
 
 
-def session_json(session: Session, transactions: list[Transaction]) -> dict[str, Any]:
-    """A session with its transactions."""
+def session_row(session: Session) -> dict[str, Any]:
+    """A session alone."""
     shown: dict[str, Any] = msgspec.to_builtins(session)
     shown.pop("type")
-    times = {"began": moment(session.began), "ended": moment(session.ended)}
-    return shown | times | {"transactions": [row(item) for item in transactions]}
+    return shown | {"began": moment(session.began), "ended": moment(session.ended)}
+
+
+def session_json(session: Session, transactions: list[Transaction]) -> dict[str, Any]:
+    """A session with its transactions."""
+    return session_row(session) | {"transactions": [row(item) for item in transactions]}
 
 
 def message_json(raw: bytes | None) -> Mapping[str, Any] | None:

@@ -1,6 +1,7 @@
 """What happened, as the API shows it: of real mail through the real gateway."""
 
 import asyncio
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ async def test_a_transaction_with_its_calls_and_its_message_before_and_after():
             "verdict": "accepted",
             "decided_by": None,
             "changes": 1,
+            "webhooks": ["webhook"],
+            "failures": 0,
             "annotations": {"webhook": {"score": 2}},
             "simulated": False,
         }
@@ -177,6 +180,7 @@ async def test_verdicts(answers, verdict, code, by):
         (row,) = session["transactions"]
     assert (row["verdict"], (row["reply"] or {}).get("code"), row["decided_by"]) == (verdict, code, by)
     if isinstance(answers["end_of_message"], Answer):
+        assert row["failures"] == 1
         assert "500" in row["reason"]
         assert "tempfail" in row["reason"]
     elif code == 451:
@@ -250,6 +254,28 @@ async def test_events_are_live():
                         break
         assert seen.count("exchange") >= 6
         await until(lambda: not gw.served.archive.feed.watched, "the watcher stays")
+
+
+async def test_a_refused_session_is_told_of_live_with_what_the_client_was_told():
+    async with Backend({"connect": {"action": "reject"}}) as backend, gateway(backend, archive=archive()) as gw:
+        seen: list[dict[str, Any]] = []
+
+        async def watch() -> None:
+            async for name, line in gw.served.archive.feed.watch(60):
+                if name == "session":
+                    seen.append(json.loads(line))
+
+        async with asyncio.TaskGroup() as tasks:
+            watcher = tasks.create_task(watch())
+            await until(lambda: gw.served.archive.feed.watched, "nobody watches")
+            async with gw.peer() as mta:
+                await mta.negotiate(steps=0)
+                await mta.send(P(b"Cmx.test\0" + b"4" + b"\x00\x19" + b"192.0.2.9\0"))
+                await mta.packet()
+            await gw.idle()
+            await until(lambda: bool(seen and seen[-1]["ended"]), "the end is not told")
+            watcher.cancel()
+    assert (seen[-1]["refused"]["code"], seen[-1]["client"]["address"]) == (550, "192.0.2.9")
 
 
 # Replay
@@ -379,8 +405,11 @@ async def test_pages_of_elsewhere_cannot_replay():
 
 async def test_simulations_appear_and_say_so():
     async with Backend() as backend, gateway(backend, archive=archive()) as gw, admin_of(gw) as admin:
-        await admin.post("/v1/simulate?from=ann@x.test", content=b"Subject: tried\r\n\r\nx\r\n")
+        posted = await admin.post("/v1/simulate?from=ann@x.test", content=b"Subject: tried\r\n\r\nx\r\n")
+        answer = posted.json()
         (session,) = (await get(admin, "/v1/sessions"))["sessions"]
+        assert session["session_id"] == answer["session_id"]
+        assert (await get(admin, f"/v1/transactions/{answer['transaction_id']}"))["subject"] == "tried"
         assert session["simulated"] is True
         (row,) = session["transactions"]
         assert (row["simulated"], row["subject"], row["from"]) == (True, "tried", "ann@x.test")
