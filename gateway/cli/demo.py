@@ -18,6 +18,7 @@ from gateway.admin.served import SingleProcess
 from gateway.admin.server import HttpServer
 from gateway.cli.demo_backend import EVENTS, demo_backend
 from gateway.cli.demo_mails import DEMO_MAILS, DemoMail
+from gateway.cli.demo_rules import Rules, rule_routes
 from gateway.cli.errors import FAILED, CommandError
 from gateway.cli.send import Destination, play
 from gateway.cli.timeline import change_lines, row, verdict_lines
@@ -89,7 +90,8 @@ async def _demo(count: int | None, interval: float) -> None:
 @contextlib.asynccontextmanager
 async def _running() -> AsyncIterator[Demo]:
     async with contextlib.AsyncExitStack() as stack:
-        backend = HttpServer(demo_backend(), _HOST, 0, "backend address")
+        rules = Rules()
+        backend = HttpServer(demo_backend(rules), _HOST, 0, "backend address")
         await backend.start()
         stack.push_async_callback(backend.stop)
         settings = _settings(backend.address)
@@ -97,9 +99,9 @@ async def _running() -> AsyncIterator[Demo]:
         archive.configured(assembly.shown_webhooks(settings))
         service = await _start_service(settings, archive)
         stack.push_async_callback(service.stop)
-        admin = await _start_admin(service, settings, archive)
-        stack.callback(archive.feed.close)
+        admin = await _start_admin(service, settings, archive, rules)
         stack.push_async_callback(admin.stop)
+        stack.callback(archive.feed.close)  # first: the admin API waits for those who watch
         yield Demo(service.addresses[0], admin.address, backend.address)
 
 
@@ -122,9 +124,10 @@ async def _start_service(settings: Settings, archive: Archive) -> Service:
     return service
 
 
-async def _start_admin(service: Service, settings: Settings, archive: Archive) -> HttpServer:
+async def _start_admin(service: Service, settings: Settings, archive: Archive, rules: Rules) -> HttpServer:
     wanted = settings.admin.listen.port if settings.admin.listen else 0
     app = admin_app(SingleProcess(service, Counters(), archive), token=None, loopback=True)
+    app.include_router(rule_routes(rules))
     try:
         admin = HttpServer(app, _HOST, wanted, "admin address")
         await admin.start()
@@ -139,8 +142,9 @@ def _greeting(running: Demo) -> str:
     return "\n".join(
         (
             "The demo of milter-gateway: a backend, the gateway, and a mail every few seconds. Ctrl-C ends it.",
-            f"{_INDENT}milter    {running.milter}",
+            f"{_INDENT}page      {running.admin}/ (open it in a browser: watch the mail, switch the backend's rules)",
             f"{_INDENT}admin     {running.admin} (API: {running.admin}/docs)",
+            f"{_INDENT}milter    {running.milter}",
             f"{_INDENT}backend   {running.backend}/",
             "Try in another terminal:",
             f"{_INDENT}curl -s {running.admin}/healthz",

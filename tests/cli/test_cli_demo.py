@@ -1,9 +1,11 @@
 """`demo`: everything in one process."""
 
+import json
 import re
 import shlex
 import signal
 import sys
+import urllib.error
 import urllib.request
 
 import pytest
@@ -83,8 +85,56 @@ def test_the_demo_backend_greylists_no_dry_run() -> None:
     assert all('"verdict":"tempfailed"' in verdict for verdict in verdicts)
 
 
-def _simulated(admin: str) -> str:
-    url = f"{admin}/v1/simulate?from=stranger@new.example&rcpt=bob@demo.example"
+def test_the_first_address_is_that_of_the_page() -> None:
+    with running("demo", "--interval", "600") as program:
+        program.read_until(lambda: "verdict:" in program.out, "a verdict")
+        page = re.findall(r"http://\S+", program.out)[0]
+        with urllib.request.urlopen(page) as answer:
+            assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_a_switched_rule_holds_from_the_next_mail_on() -> None:
+    with running("demo", "--interval", "600") as program:
+        program.read_until(lambda: "verdict:" in program.out, "a verdict")
+        found = re.search(r"admin +(http://\S+)", program.out)
+        assert found
+        before = _simulated(found[1])
+        rows = _rules(found[1], "greylist", b'{"on": false}')
+        assert {row["name"]: row["on"] for row in rows}["greylist"] is False
+        assert _rules(found[1]) == rows
+        after = _simulated(found[1])
+        for name, body in (("nothing", b'{"on": true}'), ("greylist", b'{"on": "maybe"}')):
+            with pytest.raises(urllib.error.HTTPError):
+                _rules(found[1], name, body)
+    assert ('"verdict":"tempfailed"' in before, '"verdict":"accepted"' in after) == (True, True)
+
+
+def test_broken_and_slow_are_rules_like_others() -> None:
+    with running("demo", "--interval", "600") as program:
+        program.read_until(lambda: "verdict:" in program.out, "a verdict")
+        found = re.search(r"admin +(http://\S+)", program.out)
+        assert found
+        _rules(found[1], "slow", b'{"on": true}')
+        slow = json.loads(_simulated(found[1], "ann"))
+        _rules(found[1], "broken", b'{"on": true}')
+        _rules(found[1], "slow", b'{"on": false}')
+        broken = json.loads(_simulated(found[1], "ann"))
+    assert slow["exchanges"][-1]["elapsed_ms"] >= 1000
+    assert broken["verdict"] == "tempfailed"
+    assert "500" in broken["exchanges"][-1]["failure"]
+
+
+def _rules(admin: str, name: str = "", body: bytes | None = None) -> list[dict[str, object]]:
+    url = f"{admin}/v1/demo/rules" + (f"/{name}" if name else "")
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(url, body, headers, method="PUT" if body else "GET")
+    with urllib.request.urlopen(request) as answer:
+        rows: list[dict[str, object]] = json.load(answer)["rules"]
+    return rows
+
+
+def _simulated(admin: str, sender: str = "stranger") -> str:
+    url = f"{admin}/v1/simulate?from={sender}@new.example&rcpt=bob@demo.example"
     with urllib.request.urlopen(url, data=b"Subject: hi\r\n\r\nhello\r\n") as answer:
         text: str = answer.read().decode()
     return text
