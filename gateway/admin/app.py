@@ -9,6 +9,7 @@ from fastapi_offline import FastAPIOffline
 
 from gateway.admin.guard import Guard
 from gateway.admin.inspection import inspection
+from gateway.admin.page import page
 from gateway.admin.served import Served
 from gateway.admin.shapes import Simulated, described
 from gateway.admin.simulation import SimulatedMail, UnknownWebhookError, simulate_mail
@@ -84,6 +85,7 @@ def admin_app(served: Served, *, token: str | None, loopback: bool) -> FastAPI:
             raise HTTPException(422, str(error)) from error
 
     if served.archive is not None:
+        app.include_router(page())
         app.include_router(inspection(served, served.archive))
     return app
 

@@ -1,0 +1,173 @@
+/** One mail, opened: what became of it, its calls on a line of time, the message before and after. */
+
+import { api } from "./api.js";
+import { button, el, put } from "./dom.js";
+import { exchangeRow } from "./exchange.js";
+import { bytes, clock, counted, exactly, lasting } from "./format.js";
+import { jsonTree } from "./json.js";
+import { badge, sender } from "./list.js";
+import { messageSection } from "./message.js";
+import { visible } from "./text.js";
+import { webhookTimes } from "./timing.js";
+import { deciderOf, meaningOf } from "./words.js";
+
+const OF_THE_SESSION = 50;
+
+/** What the page shows in its second half. `store` knows the webhooks; `tryAgain` takes a message into the form. */
+export class TransactionView {
+  constructor(place, { store, close, tryAgain }) {
+    Object.assign(this, { place, store, close, tryAgain, id: null });
+  }
+
+  /** Opens a transaction, or a session that had none. */
+  async open(kind, id) {
+    this.id = id;
+    this.kind = kind;
+    this.lines = new Map();
+    this.timeline = el("div", { class: "timeline" });
+    this.head = el("div", {});
+    this.message = el("div", {});
+    put(this.place, el("p", { class: "dim card" }, "Asking…"));
+    await this.refresh();
+    this.place.scrollTop = 0;
+    this.place.querySelector("h1")?.focus({ preventScroll: true });
+  }
+
+  shut() {
+    this.id = null;
+    put(this.place);
+  }
+
+  /** Asks again: what is open stays open. */
+  async refresh() {
+    const id = this.id;
+    try {
+      const whole = this.kind === "session" ? await sessionAlone(this.store, id) : await api.transaction(id);
+      const before = await this.earlier(whole);
+      if (this.id === id) this.draw(whole, before);
+    } catch (error) {
+      if (this.id === id) put(this.place, ...this.lost(error));
+    }
+  }
+
+  /** Calls of the session before this mail: connect, helo. */
+  async earlier(whole) {
+    const { exchanges } = await api.exchanges({ session: whole.session_id, limit: OF_THE_SESSION });
+    const first = whole.exchanges[0]?.time ?? whole.ended ?? whole.began;
+    return exchanges.filter((item) => item.transaction_id === null && (this.kind === "session" || item.time <= first)).reverse();
+  }
+
+  lost(error) {
+    const words = error.status === 404 ? "This mail is not kept any more: only the latest are (record_count, record_bytes, record_age)." : error.message;
+    return [el("div", { class: "card" }, el("h1", { tabindex: "-1" }, "Not here"), el("p", {}, words), button("Back to the list", this.close))];
+  }
+
+  draw(whole, earlier) {
+    if (this.head.parentNode !== this.place) put(this.place, this.head, this.timelineCard(), this.message);
+    put(this.head, ...this.headParts(whole));
+    this.drawTimeline([...earlier, ...whole.exchanges], whole.verdict);
+    if (this.drawn?.id !== this.id || this.drawn.ended !== whole.ended) put(this.message, this.kind === "session" ? null : messageSection(whole, this.store.recording));
+    this.drawn = { id: this.id, ended: whole.ended };
+  }
+
+  headParts(whole) {
+    const title = whole.kind === "session" ? "A session without mail" : whole.subject ? visible(whole.subject) : "(no subject)";
+    return [
+      el(
+        "div",
+        { class: "card head" },
+        button("✕", this.close, { class: "plain close", "aria-label": "Close, back to the list", title: "Close (Esc)" }),
+        el("h1", { tabindex: "-1" }, title),
+        el("p", { class: "verdict-line" }, badge(whole), whole.simulated ? el("span", { class: "tag" }, "simulated") : null, " ", meaningOf(whole)),
+        whole.reason ? el("p", { class: "failure" }, el("b", {}, "A webhook failed. "), visible(whole.reason)) : null,
+        whole.kind === "session" ? null : refusedRecipients(whole),
+        this.actions(whole),
+        el("dl", { class: "facts" }, ...facts(whole)),
+        whole.annotations && Object.keys(whole.annotations).length ? el("div", { class: "annotations" }, el("h2", {}, "Annotations"), jsonTree(whole.annotations, 3)) : null,
+      ),
+    ];
+  }
+
+  actions(whole) {
+    if (whole.kind === "session" || !whole.before) return null;
+    const id = whole.transaction_id;
+    return el(
+      "div",
+      { class: "actions" },
+      el("a", { class: "button", href: api.messagePath(id, "received"), download: `${id}.eml` }, "Download .eml"),
+      whole.changes ? el("a", { class: "button", href: api.messagePath(id, "changed"), download: `${id}-changed.eml` }, "Download as changed") : null,
+      button("Try it again…", () => this.tryAgain(whole)),
+    );
+  }
+
+  timelineCard() {
+    this.times = el("div", {});
+    return el("section", { class: "card", "aria-labelledby": "timeline-title" }, el("h2", { id: "timeline-title" }, "What was asked, what was answered"), this.timeline, this.times);
+  }
+
+  drawTimeline(exchanges, verdict) {
+    const whole = exchanges.reduce((sum, item) => sum + item.elapsed_ms, 0);
+    if (exchanges.length && this.lines.size !== exchanges.length) {
+      let start = 0;
+      const urlsOf = (name) => urlsOfWebhook(this.store, name);
+      for (const item of exchanges) {
+        if (!this.lines.has(item.id)) this.lines.set(item.id, exchangeRow(item, { start, whole }, urlsOf));
+        start += item.elapsed_ms;
+      }
+      put(this.timeline, ...exchanges.map((item) => this.lines.get(item.id)));
+      this.openTelling(exchanges, verdict);
+      put(this.times, el("h3", {}, "Time in the webhooks"), webhookTimes(exchanges));
+    } else if (!exchanges.length) {
+      put(this.timeline, el("p", { class: "dim" }, "No webhook was asked, or the calls are not kept any more."));
+    }
+  }
+
+  /** The call that decided is open at once; else the one at the end of the message. */
+  openTelling(exchanges, verdict) {
+    if (this.timeline.querySelector("details[open]")) return;
+    const quiet = ["continue", null, ""];
+    const passed = ["accepted", "quarantined"].includes(verdict);
+    const decided = exchanges.filter((item) => item.failure || (!passed && !quiet.includes(item.action)));
+    const telling = decided.at(-1) ?? exchanges.find((item) => item.event === "end_of_message") ?? exchanges.at(-1);
+    this.lines.get(telling.id).open = true;
+  }
+}
+
+function urlsOfWebhook(store, name) {
+  return store.webhooks.find((item) => item.name === name)?.urls ?? [];
+}
+
+async function sessionAlone(store, id) {
+  const row = store.rows.get(id);
+  const { exchanges } = await api.exchanges({ session: id, limit: OF_THE_SESSION });
+  if (row === undefined && !exchanges.length) {
+    const { sessions } = await api.sessions(5000);
+    if (!sessions.some((item) => item.session_id === id)) throw Object.assign(new Error("This session is not kept any more."), { status: 404 });
+  }
+  return { ...(row ?? { kind: "session", began: exchanges.at(-1)?.time, client: null, reply: null, verdict: null }), session_id: id, exchanges: [] };
+}
+
+function refusedRecipients({ exchanges, to }) {
+  const refused = exchanges.filter((item) => item.event === "rcpt" && ["reject", "tempfail"].includes(item.action));
+  if (!refused.length) return null;
+  const left = refused.length === 1 ? "One recipient was" : `${refused.length} recipients were`;
+  return el("p", { class: "dim" }, `${left} refused on the way (see rcpt below); `, to.length ? "the list of recipients shows who was left." : "nobody was left.");
+}
+
+function facts(whole) {
+  const { client } = whole;
+  const rows = [
+    whole.kind === "session" ? null : ["From", sender(whole.from)],
+    whole.kind === "session" ? null : ["To", el("span", {}, ...(whole.to.length ? whole.to.flatMap((item, at) => [at ? ", " : "", visible(item)]) : ["nobody"]))],
+    ["Client", el("span", {}, visible(client?.name ?? "unknown"), " ", visible(client?.name === `[${client?.address}]` ? "" : client?.address ?? ""), client?.helo ? [" says helo ", visible(client.helo)] : null)],
+    ["Decided by", visible(deciderOf(whole))],
+    whole.reply ? ["Reply", visible(`${whole.reply.code} ${whole.reply.text}`)] : null,
+    ["Began", whole.began ? el("time", { datetime: whole.began, title: exactly(whole.began) }, clock(whole.began)) : "unknown"],
+    whole.kind === "session" ? null : ["Webhooks took", `${lasting(whole.latency_ms)} in ${counted(whole.exchanges.length, "call")}`],
+    whole.size ? ["Size", bytes(whole.size)] : null,
+    whole.queue_id ? ["Queue id", visible(whole.queue_id)] : null,
+    ["Session", el("code", { class: "id" }, whole.session_id)],
+    whole.transaction_id ? ["Transaction", el("code", { class: "id" }, whole.transaction_id)] : null,
+  ];
+  return rows.filter(Boolean).flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
+}
