@@ -24,7 +24,7 @@ def end_of_message(call: dict) -> dict:
 def raw(message: dict) -> bytes:
     """The mail as it travelled: what is no UTF-8 comes as base64."""
     lines = [f"{field['name']}: {field['value']}\r\n" for field in message["headers"]]
-    body = message["body"]
+    body = message.get("body", {"text": ""})  # `on_too_large` may leave it out
     content = b64decode(body["base64"]) if "base64" in body else body["text"].encode()
     return "".join(lines).encode() + b"\r\n" + content
 

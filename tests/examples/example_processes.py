@@ -58,7 +58,7 @@ class Filter:
             own = self._around.enter_context(known.surroundings(directory))
             log, given = directory / "example.log", {**own, **(environment or {})}
             self.example = self._start(Program(on_port(row.run, 0), log, given, known.start_seconds))
-            self.port = int(self.example.wait_for(_announced_port, "address")[1])
+            self.port = listening_port(self.example)
             line = _gateway_for(row, self.port, directory)
             self.gateway = self._start(Program(line, directory / "gateway.log", own, directory=directory))
             self.milter_port = int(self.gateway.wait_for(_milter_port, "log line `listening`")[1])
@@ -123,6 +123,11 @@ def _gateway_for(row: Row, port: int, directory: Path) -> str:
     line = on_port(gateway_line(), port)
     assert re.search(r"--events \S+", line), "the gateway's line chooses events"
     return re.sub(r"--events \S+", "" if row.events == "all" else f"--events {row.events}", line) + own
+
+
+def listening_port(example: Program) -> int:
+    """The port that an example has told."""
+    return int(example.wait_for(_announced_port, "address")[1])
 
 
 def _announced_port(output: str) -> re.Match[str] | None:

@@ -13,6 +13,7 @@ def greylist_file(directory: Path) -> Iterator[Mapping[str, str]]:
     yield {"GREYLIST_FILE": str(directory / "greylist.sqlite3")}
 
 
+TEXT = "Hello Bob,\r\n\r\nshall we have lunch on Friday?\r\n\r\nAnn\r\n"
 DISCLAIMER = "\r\n-- \r\nThis mail is confidential. If it is not for you, please delete it.\r\n"
 
 KNOWN: dict[str, Known] = {
@@ -20,8 +21,10 @@ KNOWN: dict[str, Known] = {
     "reject_recipient.py": Known(
         {"action": "reject", "reply": {"code": 550, "enhanced": "5.1.1", "text": "No mailbox of this name here"}}
     ),
-    "tag_subject.py": Known({"changes": [{"op": "set_header", "name": "Subject", "value": "[EXTERNAL] Lunch?"}]}),
-    "disclaimer.py": Known({"changes": [{"op": "replace_body", "text": "hello\r\n" + DISCLAIMER}]}),
+    "tag_subject.py": Known(
+        {"changes": [{"op": "set_header", "name": "Subject", "value": "[EXTERNAL] Lunch on Friday?"}]}
+    ),
+    "disclaimer.py": Known({"changes": [{"op": "replace_body", "text": TEXT + DISCLAIMER}]}),
     "greylist.py": Known(
         {"action": "tempfail", "reply": {"code": 451, "enhanced": "4.7.1", "text": "Greylisted, please try again"}},
         surroundings=greylist_file,

@@ -1,4 +1,4 @@
-"""Mails to play through the examples, and what their clients are told."""
+"""Mails for the tests of examples."""
 
 from dataclasses import replace
 
@@ -9,11 +9,18 @@ PLAIN = b"From: Ann <ann@client.example>\r\nTo: bob@site.example\r\nSubject: Lun
 
 
 def mail(raw: bytes = PLAIN, *recipients: str, sender: str = "ann@client.example", client: str = "192.0.2.25") -> Mail:
+    """A mail from outside."""
     return Mail(raw, sender, recipients or ("bob@site.example",), client=client)
 
 
-def from_our_own(message: Mail) -> Mail:
-    return replace(message, macros={"{auth_authen}": "ann", "{auth_type}": "PLAIN"})
+def from_our_own(message: Mail, user: str = "ann") -> Mail:
+    """The same from one who has logged in."""
+    return replace(message, macros={"{auth_authen}": user, "{auth_type}": "PLAIN"})
+
+
+def with_subject(subject: bytes) -> bytes:
+    """A message with another subject."""
+    return PLAIN.replace(b"Lunch?", subject)
 
 
 def said(reply: m.Reply | None) -> str:

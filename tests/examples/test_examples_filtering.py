@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from example_processes import Filter
-from mails import PLAIN, from_our_own, mail, said
+from mails import PLAIN, from_our_own, mail, said, with_subject
 from readme_text import ROWS
 
 from gateway.mta.mail import Mail
@@ -16,10 +16,6 @@ from gateway.mta.outcome import Verdict
 FilterOf = Callable[[str], Filter]
 
 DISCLAIMER = b"\r\n-- \r\nThis mail is confidential. If it is not for you, please delete it.\r\n"
-
-
-def with_subject(subject: bytes) -> bytes:
-    return PLAIN.replace(b"Lunch?", subject)
 
 
 def attaching(name: str) -> bytes:
@@ -99,6 +95,8 @@ async def test_tag_subject_leaves_mail_of_our_own_users_alone(filter_of: FilterO
 
 # ── disclaimer.py ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+OURS = PLAIN.replace(b"ann@client.example", b"Ann@Site.example")
+
 
 @pytest.mark.parametrize(
     "declared",
@@ -110,25 +108,38 @@ async def test_tag_subject_leaves_mail_of_our_own_users_alone(filter_of: FilterO
     ids=["undeclared", "declared", "folded"],
 )
 async def test_disclaimer_stands_at_the_end_of_plain_text(filter_of: FilterOf, declared: bytes) -> None:
-    raw = declared + PLAIN
-    played = await filter_of("disclaimer.py").play(mail(raw))
+    raw = declared + OURS
+    played = await filter_of("disclaimer.py").play(from_our_own(mail(raw)))
     assert played.result.message() == raw + DISCLAIMER
+
+
+async def test_disclaimer_is_that_of_the_domain(filter_of: FilterOf) -> None:
+    raw = b"From: <orders@shop.example>\r\n\r\nhello\r\n"
+    played = await filter_of("disclaimer.py").play(from_our_own(mail(raw)))
+    added = played.result.message().removeprefix(raw)
+    assert added.startswith(b"\r\n-- \r\nExample Shop Ltd")
 
 
 @pytest.mark.parametrize(
     "raw",
     [
-        b"Content-Type: text/html\r\n\r\n<p>hello\r\n",
-        b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8NCg==\r\n",
-        b"Content-Type: text/plain; charset=iso-8859-1\r\n\r\ncaf\xe9\r\n",
-        attaching("filename=menu.txt"),
-        PLAIN + DISCLAIMER,
+        b"From: ann@site.example\r\nContent-Type: text/html\r\n\r\n<p>hello\r\n",
+        b"From: ann@site.example\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8NCg==\r\n",
+        b"From: ann@site.example\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\ncaf\xe9\r\n",
+        b"From: ann@site.example\r\n" + attaching("filename=menu.txt"),
+        OURS + DISCLAIMER,
+        PLAIN,
+        b"Subject: nobody\r\n\r\nhello\r\n",
     ],
-    ids=["html", "base64", "not UTF-8", "multipart", "has it"],
+    ids=["html", "base64", "not UTF-8", "multipart", "has it", "another domain", "no author"],
 )
 async def test_disclaimer_leaves_other_mail_alone(filter_of: FilterOf, raw: bytes) -> None:
-    played = await filter_of("disclaimer.py").play(mail(raw))
+    played = await filter_of("disclaimer.py").play(from_our_own(mail(raw)))
     assert (played.verdict, played.result.message()) == (Verdict.ACCEPTED, raw)
+
+
+async def test_disclaimer_is_not_put_under_what_comes_from_outside(filter_of: FilterOf) -> None:
+    assert (await filter_of("disclaimer.py").play(mail(OURS))).result.message() == OURS
 
 
 # ── greylist.py ──────────────────────────────────────────────────────────────────────────────────────────────────────

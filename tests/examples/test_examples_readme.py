@@ -1,5 +1,6 @@
 """The README keeps what it promises: each line of it is run as it stands, on another port."""
 
+import json
 import re
 import socket
 import sqlite3
@@ -9,14 +10,16 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 from all_known import KNOWN
 from example_processes import Filter, require
 from jsonschema import Draft202012Validator
 from known import Need
-from readme_text import EXAMPLES, README, ROWS
+from readme_text import EXAMPLES, README, ROOT, ROWS
 
 from gateway.contract.schema import response_schema
+from gateway.contract.words import Event
 from gateway.milter import messages as m
 from gateway.mta.mail import Mail
 
@@ -26,6 +29,7 @@ OF_OURS = re.compile(r"^\s*(from|import|use|require|include)\b.*\b(gateway|webho
 OF_A_NEIGHBOUR = re.compile(
     r"""^\s*(?:import\b.*|from\b.*|require_relative\b.*|require\b.*)["'(]\.{0,2}/""", re.MULTILINE
 )
+CORPUS = ROOT / "docs" / "examples" / "requests"
 SCHEMA = Draft202012Validator(response_schema())
 
 NO_SUBJECT = b"From: ann@client.example\r\nTo: bob@site.example\r\n\r\nhello\r\n"
@@ -59,6 +63,18 @@ def test_the_curl_line_gets_the_answer_that_its_question_asks_for(
     answer = filter_of(name).curl(ROWS[name].curl)
     assert answer == KNOWN[name].answer
     SCHEMA.validate(answer)
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.settings])
+def test_every_request_of_the_corpus_gets_a_valid_answer(name: str, filter_of: Callable[[str], Filter]) -> None:
+    running, events = filter_of(name), ROWS[name].events
+    for file in sorted(CORPUS.glob("*.json")):
+        rehearsal = {**json.loads(file.read_bytes()), "dry_run": True}
+        event = Event(rehearsal["event"])
+        if events == "all" or event in events.split(","):
+            answer = httpx.post(f"http://127.0.0.1:{running.port}/milter", json=rehearsal, timeout=20)
+            assert answer.status_code == 200, file.name
+            Draft202012Validator(response_schema(event)).validate(answer.json())
 
 
 @pytest.mark.parametrize("name", ROWS)
