@@ -41,7 +41,7 @@ def keep(call: dict, mail: BinaryIO) -> str:
     mail.seek(0)
     # The same for each attempt of one call, and no other mail's: mail servers use their queue ids again.
     name = f"{call['time'][:10]}-{call['queue_id'] or call['transaction_id']}-{digest[:16]}"
-    store(f"{name}.json", BytesIO(json.dumps(call).encode()))  # the envelope, which the mail itself does not tell
+    store(f"{name}.json", BytesIO(json.dumps(call).encode()))  # the envelope: the mail does not tell it
     store(f"{name}.eml", mail)
     return name
 

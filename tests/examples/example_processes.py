@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+import httpx
 import pytest
 from all_known import KNOWN
 from known import Need
@@ -79,6 +80,12 @@ class Filter:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=20, check=False)
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)
+
+    def post(self, content: bytes, path: str = "/milter", **headers: str) -> httpx.Response:
+        """Call the example as the gateway does; what it answered."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        headers = {"content-type": "application/json", **headers}
+        return httpx.post(url, content=content, headers=headers, timeout=20, trust_env=False)
 
     async def play(self, mail: Mail, *, complaints: bool = False) -> Played:
         """Send a mail through the gateway; a warning in its log is a failure, where none is to be expected."""

@@ -6,6 +6,8 @@ from gateway.milter import messages as m
 from gateway.mta.mail import Mail
 
 PLAIN = b"From: Ann <ann@client.example>\r\nTo: bob@site.example\r\nSubject: Lunch?\r\n\r\nAt noon, as ever.\r\n"
+PUT_OFF = "451 4.7.1 Try again later (session "
+"""What the gateway itself says where an example fails."""
 
 
 def mail(raw: bytes = PLAIN, *recipients: str, sender: str = "ann@client.example", client: str = "192.0.2.25") -> Mail:
@@ -27,3 +29,9 @@ def said(reply: m.Reply | None) -> str:
     """What the client is told."""
     assert isinstance(reply, m.ReplyCode), reply
     return reply.text.decode()
+
+
+def fields(raw: bytes) -> list[tuple[str, str]]:
+    """The header, unfolded."""
+    header = raw.partition(b"\r\n\r\n")[0].decode().replace("\r\n\t", " ")
+    return [(name, value) for name, _, value in (line.partition(": ") for line in header.split("\r\n"))]
