@@ -96,12 +96,51 @@ class Content(Struct, frozen=True):
     base64: str | UnsetType = UNSET
 
 
+class Mailbox(Struct, frozen=True):
+    """An address of a header field."""
+
+    name: str | None
+    email: str
+
+
+class Attachment(Struct, frozen=True):
+    """A part of the message that is not shown as its text; size and hash are those of the decoded content."""
+
+    part_id: str
+    name: str | None
+    type: str
+    size: int
+    disposition: str | None
+    cid: str | None
+    sha256: str
+    base64: str | UnsetType = UNSET
+
+
+class Parsed(Struct, frozen=True, rename={"sender": "from"}):
+    """The message taken apart, with the names of RFC 8621 Email; `defects` says what was amiss in it."""
+
+    subject: str | None
+    sender: list[Mailbox]
+    to: list[Mailbox]
+    cc: list[Mailbox]
+    reply_to: list[Mailbox]
+    sent_at: str | None
+    message_id: str | None
+    in_reply_to: str | None
+    references: str | None
+    text: str | None
+    html: str | None
+    attachments: list[Attachment]
+    defects: list[str]
+
+
 class Message(Struct, frozen=True):
     """The message; parts that are not in `include` are absent. `size` in bytes with CRLF, null where not known."""
 
     size: int | None
     headers: list[Field] | UnsetType = UNSET
     body: Content | Raw | UnsetType = UNSET
+    parsed: Parsed | Raw | UnsetType = UNSET
 
 
 class Previous(Struct, frozen=True):

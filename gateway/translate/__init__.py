@@ -6,6 +6,7 @@
 - `render`: facts and an event to the request of one webhook.
 - `form`: taking `multipart/form-data` apart.
 - `payload`: requests whose message is too large for memory.
+- `mime`: a message taken apart, for those who want it parsed.
 - `change`: the changes of an answer, checked one by one.
 - `answer`: a response to a judgement, checked whole before any of it counts.
 """
