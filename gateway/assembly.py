@@ -136,6 +136,7 @@ def webhook(settings: WebhookSettings, asker: WebhookClient) -> Webhook:
         events=frozenset(settings.events),
         headers="message.headers" in settings.include,
         body="message.body" in settings.include,
+        parsed="message.parsed" in settings.include,
         multipart=settings.format == "multipart",
         streams=settings.format == "multipart" and not settings.secret_file,
         rejected_recipients=settings.rejected_recipients,

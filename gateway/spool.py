@@ -50,6 +50,25 @@ class MemoryBudget:
         self.used -= size
 
 
+class SpooledBytes:
+    """A body on disk that stays readable until `close`, also where the spool is closed before."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self.size = size
+        self._file = FileIO(descriptor, "r")
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes from `start` to `end`. Raises OSError."""
+        read = os.pread(self._file.fileno(), end - start, start)
+        if len(read) < end - start:
+            raise OSError(f"the spooled message ends after {start + len(read)} of {self.size} bytes")
+        return read
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._file.close()
+
+
 class Spool:
     """One body: filled by `append`, read by `in_memory` or `chunks`, forgotten by `close`."""
 
@@ -201,6 +220,13 @@ class Spool:
         if not chunk:
             raise OSError(f"the spooled message ends after {offset} of {self.size} bytes")
         return chunk
+
+    async def on_disk(self) -> "SpooledBytes":
+        """The body, which is not in memory, for somebody who reads it in a thread. Raises OSError."""
+        await self.flush()
+        if self._file is None or self._file.closed:
+            raise OSError("the spooled message is no longer there")
+        return SpooledBytes(os.dup(self._file.fileno()), self.size)
 
     @property
     def json_size(self) -> int:

@@ -23,7 +23,7 @@ from gateway.contract.words import Action, Event, Op
 
 FailureWord = Literal["tempfail", "continue", "reject", "quarantine"]
 TooLargeWord = Literal["tempfail", "continue", "truncate", "headers"]
-Part = Literal["message.headers", "message.body"]
+Part = Literal["message.headers", "message.body", "message.parsed"]
 
 PERMISSIONS: Final = (*Action, *Op)
 """What `allow` may list."""
@@ -33,12 +33,6 @@ def _known_event(value: object) -> object:
     """Refuse the one event that belongs to a mode that is not built."""
     if value == "outcome":
         raise ValueError('"outcome" is the event of mode "observe", which is not supported yet')
-    return value
-
-
-def _known_part(value: object) -> object:
-    if value == "message.parsed":
-        raise ValueError('"message.parsed" is not supported yet')
     return value
 
 
@@ -125,9 +119,7 @@ class Webhook(Table):
     events: Annotated[tuple[Annotated[Event, BeforeValidator(_known_event)], ...], Listed, Field(min_length=1)] = (
         *Event,
     )
-    include: Annotated[frozenset[Annotated[Part, BeforeValidator(_known_part)]], Listed] = frozenset(
-        ("message.headers", "message.body")
-    )
+    include: Annotated[frozenset[Part], Listed] = frozenset(("message.headers", "message.body"))
     format: Literal["json", "multipart"] = "json"
     rejected_recipients: Annotated[bool, Field(strict=True)] = False
     when: When = When()

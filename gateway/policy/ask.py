@@ -3,7 +3,7 @@
 import asyncio
 from functools import lru_cache
 
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from gateway.contract import request as r
@@ -11,6 +11,7 @@ from gateway.contract.response import InvalidAnswerError, decode_response
 from gateway.contract.words import Event
 from gateway.mail.changes import NewBody, NewMessage
 from gateway.policy.member import Member
+from gateway.policy.parsing import parsed_json
 from gateway.policy.rules import Bounds, Exchange
 from gateway.policy.stamp import new_id, utc_now
 from gateway.policy.upload import Upload
@@ -60,11 +61,20 @@ async def ask(question: Question, bounds: Bounds, upload: Upload | None = None) 
     member, webhook, name = question.member, question.member.webhook, question.name
     clock = asyncio.get_running_loop().time
     call_id = upload.call_id if upload is not None else new_id()
+    at_end = name is Event.END_OF_MESSAGE
+    parsed: Raw | UnsetType = UNSET
+    if at_end and webhook.parsed and question.transaction is not None:
+        parsed = await parsed_json(question.transaction, member.terms.audience)
     occasion = Occasion(
-        call_id, utc_now(), question.dry_run, question.previous, member.session_context, member.transaction_context
+        call_id,
+        utc_now(),
+        question.dry_run,
+        question.previous,
+        member.session_context,
+        member.transaction_context,
+        parsed,
     )
     shown = render(question.event, question.session, question.transaction, member.terms.audience, occasion)
-    at_end = name is Event.END_OF_MESSAGE
     started = clock()
     timeout = webhook.timeout_end_of_message_seconds if at_end else webhook.timeout_seconds
     deadline = min(question.deadline, started + timeout)

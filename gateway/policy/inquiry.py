@@ -139,7 +139,7 @@ class Inquiry:
             return self.apply_policy(member, event, member.webhook.on_failure, "unmet_requirement", reason)
         if transaction is None or event not in _WITH_MESSAGE:
             return None
-        if transaction.body_lost and event is Event.END_OF_MESSAGE and member.webhook.shows_body:
+        if transaction.body_lost and event is Event.END_OF_MESSAGE and member.webhook.needs_body:
             reason = f"no room for the message on disk: {transaction.body_lost}"
             return self.apply_policy(member, event, member.webhook.on_failure, Cause.NO_ROOM, reason)
         if not transaction.too_large:

@@ -78,7 +78,7 @@ class Member:
 
     def needs_body(self) -> bool:
         """Whether it still needs chunks of the body, or the whole of it at the end."""
-        return (self.webhook.shows_body and self.wants(Event.END_OF_MESSAGE)) or self.wants(Event.BODY)
+        return (self.webhook.needs_body and self.wants(Event.END_OF_MESSAGE)) or self.wants(Event.BODY)
 
     def take(self, event: Event, judgement: Judgement) -> None:
         """Remember what an answer says beyond its verdict and its changes."""

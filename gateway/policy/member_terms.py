@@ -64,6 +64,7 @@ def _audience(webhook: Webhook, events: frozenset[Event], ops: frozenset[Op]) ->
         changes=tuple(op for op in Op if op in ops),
         headers=webhook.headers,
         body=webhook.body,
+        parsed=webhook.parsed,
         multipart=webhook.multipart,
         too_large_shows_body=webhook.on_too_large is OnTooLarge.TRUNCATE,
     )

@@ -68,12 +68,12 @@ def _headers_gathered(parties: Sequence[Party], _: frozenset[Event]) -> bool:
 
 
 def _shown_headers(webhook: Webhook, terms: Terms) -> bool:
-    at_end = bool(terms.events & {Event.BODY, Event.END_OF_MESSAGE}) and (webhook.headers or webhook.multipart)
+    at_end = bool(terms.events & {Event.BODY, Event.END_OF_MESSAGE}) and webhook.needs_header
     return at_end or Event.END_OF_HEADERS in terms.events
 
 
 def _body_gathered(parties: Sequence[Party], _: frozenset[Event]) -> bool:
-    return any(webhook.shows_body and Event.END_OF_MESSAGE in terms.events for webhook, terms in parties)
+    return any(webhook.needs_body and Event.END_OF_MESSAGE in terms.events for webhook, terms in parties)
 
 
 def _never(*_: object) -> bool:

@@ -48,6 +48,7 @@ class Webhook:
     events: frozenset[Event] = frozenset(Event)
     headers: bool = True
     body: bool = True
+    parsed: bool = False
     multipart: bool = False
     streams: bool = False
     """Whether a multipart call may begin before the message is complete: it may not where calls are signed."""
@@ -64,6 +65,16 @@ class Webhook:
     def shows_body(self) -> bool:
         """Whether its request at the end of the message carries the body."""
         return self.body or self.multipart
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether the body must be there for that request, shown or not."""
+        return self.shows_body or self.parsed
+
+    @property
+    def needs_header(self) -> bool:
+        """Likewise the header."""
+        return self.headers or self.multipart or self.parsed
 
 
 @dataclass(frozen=True, slots=True)

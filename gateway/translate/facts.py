@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
-from msgspec import UNSET, Struct, field
+from msgspec import UNSET, Raw, Struct, field
 
 from gateway.contract import request as r
 from gateway.mail.address import Address
@@ -14,6 +14,18 @@ from gateway.translate.parts import envelope_json, field_json, prepared
 from gateway.translate.text import both, exact, macro_texts, readable
 
 _FAMILIES: Mapping[bytes, str] = {b"4": "inet", b"6": "inet6", b"L": "unix", b"U": "unknown"}
+
+
+class StoredBytes(Protocol):
+    """Bytes on disk that can be read anywhere, also by a thread; they stay until `close`."""
+
+    size: int
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes from `start` to `end`. Raises OSError."""
+
+    def close(self) -> None:
+        """Let go of them."""
 
 
 class MailBody(Protocol):
@@ -35,6 +47,17 @@ class MailBody(Protocol):
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body from its beginning; each call starts anew."""
+
+    async def on_disk(self) -> StoredBytes:
+        """A body that is not in memory, whole. Raises OSError."""
+
+
+class ParsedMessage(Struct, frozen=True, eq=False):
+    """`message.parsed` as JSON, and what it was made of."""
+
+    header: bytes
+    body: bytes | MailBody | None
+    json: Raw
 
 
 class SessionFacts(Struct, eq=False):
@@ -148,6 +171,8 @@ class TransactionFacts(Struct, eq=False):
     too_large: bool = False
     last_event: str = "mail"
     draft: Draft | None = None
+    parsed: ParsedMessage | None = None
+    """Of the message as it was shown last to somebody who wants it parsed."""
     _shown: list[r.Field] = field(default_factory=list)
     _envelope: r.Envelope | None = None
     _shown_envelope: r.Envelope | None = None

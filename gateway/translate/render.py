@@ -31,6 +31,7 @@ class Audience(Struct, frozen=True, eq=False):
     changes: tuple[str, ...] = ()
     headers: bool = True
     body: bool = True
+    parsed: bool = False
     multipart: bool = False
     too_large_shows_body: bool = False
 
@@ -44,6 +45,8 @@ class Occasion(Struct, frozen=True):
     previous: tuple[r.Previous, ...] = ()
     session_context: Raw = NULL
     transaction_context: Raw = NULL
+    parsed: Raw | UnsetType = UNSET
+    """`message.parsed`, for a webhook that includes it."""
 
 
 class Shown(Struct, frozen=True):
@@ -62,7 +65,7 @@ def render(
 ) -> Shown:
     """Make the request of `audience` for `event`."""
     name = EVENT_OF[type(event)]
-    message = _NO_MESSAGE if transaction is None else _message(name, transaction, audience)
+    message = _NO_MESSAGE if transaction is None else _message(name, transaction, audience, occasion.parsed)
     queue_id = None if transaction is None else transaction.queue_id
     request = r.Request(
         version=VERSION,
@@ -155,7 +158,7 @@ class _Message(Struct, frozen=True):
 _NO_MESSAGE = _Message()
 
 
-def _message(event: Event, transaction: TransactionFacts, audience: Audience) -> _Message:
+def _message(event: Event, transaction: TransactionFacts, audience: Audience, parsed: Raw | UnsetType) -> _Message:
     if not transaction.headers_complete:
         return _NO_MESSAGE
     draft, show_fields = transaction.draft, audience.headers or event is Event.END_OF_HEADERS
@@ -171,7 +174,7 @@ def _message(event: Event, transaction: TransactionFacts, audience: Audience) ->
         return _Message(r.Message(None, headers), fields)
     size, body = _size(transaction, fields), _body_shown(transaction, audience)
     shown = UNSET if body is None or audience.multipart else body_json(body)
-    return _Message(r.Message(size, headers, shown), fields, body, size, transaction.too_large)
+    return _Message(r.Message(size, headers, shown, parsed), fields, body, size, transaction.too_large)
 
 
 def _size(transaction: TransactionFacts, fields: Sequence[Field]) -> int | None:
@@ -187,7 +190,12 @@ def _size(transaction: TransactionFacts, fields: Sequence[Field]) -> int | None:
 
 
 def _body_shown(transaction: TransactionFacts, audience: Audience) -> bytes | MailBody | None:
-    if not (audience.body or audience.multipart) or (transaction.too_large and not audience.too_large_shows_body):
+    return body_of(transaction, audience) if audience.body or audience.multipart else None
+
+
+def body_of(transaction: TransactionFacts, audience: Audience) -> bytes | MailBody | None:
+    """The body with the changes so far, None where it is too large for this audience."""
+    if transaction.too_large and not audience.too_large_shows_body:
         return None
     if transaction.draft is not None and transaction.draft.body is not None:
         return transaction.draft.body

@@ -295,8 +295,10 @@ def test_a_wrong_key_outside_of_webhooks_is_refused(tmp_path: Path, refuse: Refu
             'events = ["outcome"]',
             'events[0]: "outcome" is the event of mode "observe", which is not supported yet',
         ),
-        ('include = ["message.parsed"]', 'include[0]: "message.parsed" is not supported yet'),
-        ('include = ["body"]', "include[0]: 'body' is unknown: must be one of message.headers, message.body"),
+        (
+            'include = ["body"]',
+            "include[0]: 'body' is unknown: must be one of message.headers, message.body, message.parsed",
+        ),
         ('format = "xml"', "format: 'xml' is unknown: must be one of json, multipart"),
         ("rejected_recipients = 1", "rejected_recipients: must be true or false"),
         ("when = 1", "when: must be a table"),

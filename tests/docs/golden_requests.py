@@ -216,6 +216,12 @@ SCENES: Sequence[Scene] = (
     lambda: _one(
         "end_of_message_binary", "end_of_message", *_start(*FROM_ANN, *TO_BOB, *DATA, *HEADERS, EOH, _BINARY, EOM)
     ),
+    lambda: _one(
+        "end_of_message_parsed",
+        "end_of_message",
+        *_start(*FROM_ANN, *TO_BOB, *DATA, *ATTACHMENT, EOM),
+        webhook={"include": ["message.parsed"]},
+    ),
     lambda: _one("end_of_message_sendmail", "end_of_message", *_VIA_SENDMAIL, *LUNCH, EOM),
     lambda: _one(
         "end_of_message_headers_only",
