@@ -21,7 +21,7 @@ call=$(head -c "$length") # no more: the gateway does not hang up, so the input 
 
 # `data` is the fact in question. A quote inside of a JSON string is always escaped, so nothing that a client says
 # can look like this; and an address with a quote or backslash in it is simply not on the list.
-sender=$(printf %s "$call" | grep -o '"data":{"address":"[^"]*"' | head -n 1 | cut -d '"' -f 6)
+sender=$(printf %s "$call" | grep -o '"data": *{"address": *"[^"]*"' | head -n 1 | cut -d '"' -f 6)
 sender=$(printf %s "$sender" | tr '[:upper:]' '[:lower:]')
 
 case $sender in
