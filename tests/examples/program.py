@@ -64,12 +64,16 @@ class Program:
         """Ask it to end."""
         self._signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """End it, whatever it may be doing."""
+        self._signal(signal.SIGKILL)
+
     def wait(self) -> None:
         """Wait until it has ended."""
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
+            self.kill()
             self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 from all_known import KNOWN
-from example_processes import Filter, Program, listening_port, require
+from example_processes import Filter, listening_port, require
 from mails import PLAIN, from_our_own, mail, said, with_subject
+from program import Program
 from readme_text import ROOT
 
 from gateway.mta.outcome import Verdict

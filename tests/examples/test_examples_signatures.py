@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from example_processes import Filter, Program, require
+from example_processes import Filter, require
 from known import Need
 from mails import PLAIN, mail
+from program import Program
 
 from gateway.mta.player import Player
 
