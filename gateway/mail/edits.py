@@ -4,7 +4,7 @@ All CHGHEADER first, highest occurrence first (Postfix renumbers after each dele
 additions, envelope, quarantine, and the body last, since Postfix lets nothing stand between two body chunks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gateway.mail import changes as c
 from gateway.mail.address import Address
@@ -24,12 +24,40 @@ def edits(draft: Draft, *, leading_space: bool) -> list[m.Edit]:
     """What to send in front of ACCEPT. `leading_space`: Steps.LEADING_SPACE was agreed."""
     return [
         *_unseen_fields(draft, leading_space=leading_space),
-        *_changed_fields(draft, leading_space=leading_space),
-        *_added_fields(draft, leading_space=leading_space),
+        *_fields(draft, leading_space=leading_space),
         *_envelope(draft),
         *([] if draft.hold is None else [m.Quarantine(draft.hold)]),
         *_body(draft.body),
     ]
+
+
+def _fields(draft: Draft, *, leading_space: bool) -> list[m.Edit]:
+    """What happens to header fields; mostly one is added at the end, and that is cheap to see."""
+    touched = [field for field in draft.fields if field.raw is not field.arrived or field.deleted]
+    if not touched:
+        return []
+    stays = draft.fields[: -len(touched)]
+    if draft.fields[len(stays)] is touched[0] and all(map(_is_plain_addition, touched)):
+        return _appended(touched, stays, leading_space=leading_space)
+    return [
+        *_changed_fields(draft, leading_space=leading_space),
+        *_added_fields(draft, leading_space=leading_space),
+    ]
+
+
+def _is_plain_addition(field: Field) -> bool:
+    return field.arrived is None and not field.deleted and not field.on_top
+
+
+def _appended(new: Iterable[Field], above: Iterable[Field], *, leading_space: bool) -> list[m.Edit]:
+    """Fields at the end of the header, below those that stay as they arrived."""
+    taken = {b"received", *[field.name.lower() for field in above]}
+    made: list[m.Edit] = []
+    for field in new:
+        value, key = _on_wire(field.raw, leading_space=leading_space), field.name.lower()
+        made.append(m.InsertHeader(APPEND, field.name, value) if key in taken else m.AddHeader(field.name, value))
+        taken.add(key)
+    return made
 
 
 def _on_wire(raw: bytes, *, leading_space: bool) -> bytes:
@@ -45,8 +73,6 @@ def _vanishes(field: Field, *, leading_space: bool) -> bool:
 def _changed_fields(draft: Draft, *, leading_space: bool) -> list[m.ChangeHeader]:
     arrived = draft.arrived()
     changed: list[m.ChangeHeader] = []
-    if all(field.raw is field.arrived and not field.deleted for field in arrived):
-        return changed
     for number, field in zip(occurrences(arrived), arrived, strict=True):
         if field.deleted:
             changed.append(m.ChangeHeader(number, field.name, b""))
@@ -73,8 +99,6 @@ def _unseen_fields(draft: Draft, *, leading_space: bool) -> Iterator[m.ChangeHea
 
 def _added_fields(draft: Draft, *, leading_space: bool) -> Iterator[m.AddHeader | m.InsertHeader]:
     """Insertions from the top down, each counting those before it; then appended ones; last those above all."""
-    if all(field.raw is field.arrived and not field.deleted for field in draft.fields):
-        return
     taken = {b"received", *(field.name.lower() for field in draft.arrived())}
     stays = [
         (field.raw is field.arrived and not field.deleted)
@@ -113,6 +137,8 @@ def _is_new(field: Field, *, leading_space: bool) -> bool:
 def _envelope(draft: Draft) -> Iterator[m.Edit]:
     if draft.sender is not None and not draft.sender.arrived:
         yield m.ChangeFrom(draft.sender.spelled, _params(draft.sender))
+    if tuple(draft.recipients) == draft.original_recipients:
+        return
     kept = set(draft.recipients)
     gone = dict.fromkeys(item.spelled for item in draft.original_recipients if item not in kept)
     for spelled in gone:

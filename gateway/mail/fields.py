@@ -36,12 +36,16 @@ class Field(Struct, eq=False, gc=False):
     @property
     def size(self) -> int:
         """Bytes on the SMTP wire, line ends included."""
-        raw = self.raw
-        return len(self.name) + len(raw) + raw.count(b"\n") + 3  # the colon and CRLF
+        return size_on_wire(self.name, self.raw)
 
     def named(self, name: bytes) -> bool:
         """Whether this is a field of that name; names are case-insensitive (RFC 5322 §1.2.2)."""
         return self.name.lower() == name.lower()
+
+
+def size_on_wire(name: bytes, raw: bytes) -> int:
+    """Bytes of a field on the SMTP wire, line ends included."""
+    return len(name) + len(raw) + raw.count(b"\n") + 3  # the colon and CRLF
 
 
 def header_size(fields: Iterable[Field]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from gateway.mail.address import Address
 from gateway.mail.draft import Draft
-from gateway.mail.fields import Field
+from gateway.mail.fields import Field, size_on_wire
 from gateway.milter import messages as m
 from gateway.milter.constants import Steps
 from gateway.policy.rules import Bounds, StoredBody
@@ -107,14 +107,15 @@ class Gathering:
         transaction, bounds = self.current, self._bounds
         transaction.headers_seen = True
         fields, count, size = transaction.fields, transaction.field_count, transaction.header_size
+        leading_space = self.leading_space
         for event in events:
-            field = Field.of_mta(event.name, event.value if self.leading_space else b" " + event.value)
+            name, raw = event.name, event.value if leading_space else b" " + event.value
             count += 1
-            size += field.size
+            size += size_on_wire(name, raw)
             if count > bounds.headers or size > bounds.message_bytes:
                 transaction.too_large = True
             else:
-                fields.append(field)
+                fields.append(Field(name, raw, raw))
         transaction.field_count, transaction.header_size = count, size
 
     def _end_of_headers(self, _: m.EndOfHeaders) -> None:
