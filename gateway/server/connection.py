@@ -22,7 +22,7 @@ from gateway.milter.session import NOTHING, Event, Session, State, Step
 from gateway.policy.conversation import Conversation, Decision
 from gateway.policy.rules import Bounds
 from gateway.server.deadlines import Deadlines
-from gateway.server.progress import PROGRESS_SECONDS, progress
+from gateway.server.progress import PROGRESS_SECONDS, Progressing
 from gateway.translate.facts import Disconnected
 
 _ENDING_CODES = (Command.ABORT, Command.QUIT, Command.QUIT_NEW_CONNECTION)
@@ -58,7 +58,6 @@ class Connection(asyncio.Protocol):
         self._log = structlog.get_logger("gateway")
         self._conversation = begin()
         self._bounds = bounds
-        self._timing = timing
         self._on_close = on_close
         self._refusal = refusal
         self._frames = FrameBuffer()
@@ -72,6 +71,7 @@ class Connection(asyncio.Protocol):
         """What the same packet brought behind the event that is asked about."""
         self._out: list[bytes] = []
         self._deadlines = Deadlines(self._loop, timing.frame_seconds, timing.idle_seconds, self._timed_out)
+        self._progressing = Progressing(self._loop, timing.progress_seconds)
         self._began = self._arrived = self._loop.time()
         self._spoke = False
         self._blocked = False
@@ -85,6 +85,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The MTA has connected; it speaks first."""
         self._transport = cast("asyncio.Transport", transport)
+        self._progressing.made(self._transport)
         sock = transport.get_extra_info("socket")
         self.peer = str(transport.get_extra_info("peername") or "unix socket")
         reason = self._refusal(transport)
@@ -122,6 +123,7 @@ class Connection(asyncio.Protocol):
         """The socket is gone: cancel the call, report the end."""
         theirs, self._closing = not self._closing, True
         self._deadlines.cancel()
+        self._progressing.cancel()
         if exc is not None:
             self._log.info("connection lost", session=self._conversation.session.id, peer=self.peer, reason=str(exc))
         task, self._task = self._task, None
@@ -276,7 +278,7 @@ class Connection(asyncio.Protocol):
         if not conversation.asks:
             decision = conversation.settle(event)
         elif type(event) is m.EndOfMessage:
-            with progress(self._transport, self._timing.progress_seconds):
+            with self._progressing:
                 decision = await conversation.judge(event, self._deadline(event))
         else:
             decision = await conversation.judge(event, self._deadline(event))
