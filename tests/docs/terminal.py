@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
@@ -106,3 +108,27 @@ def clean_environment(**extra: str) -> dict[str, str]:
     """The environment without anything that configures a gateway."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MILTER_GATEWAY_")}
     return {**kept, "PYTHONUNBUFFERED": "1", **extra}
+
+
+@contextmanager
+def started(command: list[str], directory: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A program that Ctrl-C ends: make and what it started alike."""
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.communicate(timeout=15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()

@@ -7,17 +7,14 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from docs_text import ROOT, Block, blocks
-from terminal import Terminal, answers, clean_environment, free_port, same_output, wait_until
+from terminal import Terminal, answers, clean_environment, free_port, same_output, started, wait_until
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 SEARCH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
@@ -65,6 +62,7 @@ def clone(tmp_path: Path, ports: dict[str, int]) -> Path:
     (directory / ".venv" / ".installed").touch()
     (directory / "postfix").mkdir()
     (directory / "postfix" / "main.cf").write_text("compatibility_level = 3.6\n")
+    os.utime(directory / "postfix" / "main.cf", (0, 0))  # one that was written just now Postfix leaves alone for 2 s
     return directory
 
 
@@ -187,27 +185,3 @@ def posts(url: str, subject: str | None) -> object:
     except urllib.error.URLError as error:
         assert not isinstance(error, urllib.error.HTTPError), error
         return None
-
-
-@contextmanager
-def started(command: list[str], directory: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A program that Ctrl-C ends: make and what it started alike."""
-    process = subprocess.Popen(
-        command,
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.communicate(timeout=15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()

@@ -59,9 +59,9 @@ milter_default_action = {default_action}
 
 # service type private unpriv chroot wakeup maxproc command
 MASTER = """\
-{host}:{port} inet n - n - 200 smtpd
+{host}:{port} inet n - {chroot} - 200 smtpd
 pickup unix n - n 5 1 pickup
-cleanup unix n - n - 0 cleanup
+cleanup unix n - {chroot} - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
 rewrite unix - - n - - trivial-rewrite
@@ -88,13 +88,17 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Postfix(Mta):
-    """Postfix with TLS, SASL, XCLIENT and SMTPUTF8. ``extra`` are more lines for main.cf; the last one wins."""
+    """Postfix with TLS, SASL, XCLIENT and SMTPUTF8.
+
+    ``extra`` are more lines for main.cf; the last one wins. ``chrooted``: smtpd and cleanup are, as Debian has them.
+    """
 
     name = "postfix"
 
-    def __init__(self, *, default_action: str = "tempfail", extra: str = "") -> None:
+    def __init__(self, *, default_action: str = "tempfail", extra: str = "", chrooted: bool = False) -> None:
         self.default_action = default_action
         self.extra = extra
+        self.chrooted = chrooted
         self._program = Path(require_program("postfix", "postfix"))
         if os.geteuid() != 0:
             unavailable("Postfix can be started by root only")
@@ -125,7 +129,7 @@ class Postfix(Mta):
             "directory": self.directory, "host": HOST, "port": self.port, "sink_port": sink_port,
             "milter": milter.postfix, "certificate": certificate, "key": key,
             "passwords": self._check_passwords(Dovecot),
-            "default_action": self.default_action, "refused": REFUSED_BY_MTA,
+            "default_action": self.default_action, "refused": REFUSED_BY_MTA, "chroot": "y" if self.chrooted else "n",
         }  # fmt: skip
         (self._etc / "main.cf").write_text(MAIN.format(**settings) + self.extra + "\n")
         (self._etc / "master.cf").write_text(MASTER.format(**settings))
