@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -131,7 +132,7 @@ class Postfix(Mta):
             "passwords": self._check_passwords(Dovecot),
             "default_action": self.default_action, "refused": REFUSED_BY_MTA, "chroot": "y" if self.chrooted else "n",
         }  # fmt: skip
-        (self._etc / "main.cf").write_text(MAIN.format(**settings) + self.extra + "\n")
+        (self._etc / "main.cf").write_text(_without_overridden(MAIN.format(**settings) + self.extra))
         (self._etc / "master.cf").write_text(MASTER.format(**settings))
         done = self._run("postfix", "start")
         if done.returncode:
@@ -167,3 +168,14 @@ class Postfix(Mta):
 
     def _run(self, name: str, *args: str) -> subprocess.CompletedProcess[bytes]:
         return run(self._tool(name), "-c", self._etc, *args)
+
+
+def _without_overridden(text: str) -> str:
+    """The last entry of each parameter alone.
+
+    Every daemon warns of each other one at its start, postlogd too, and to itself: ten are enough for it to hang.
+    """
+    entries: dict[str, str] = {}
+    for entry in re.split(r"\n(?=\S)", text):
+        entries[entry.partition("=")[0].strip()] = entry.rstrip()
+    return "\n".join(entries.values()) + "\n"
