@@ -3,7 +3,16 @@ from collections.abc import Callable, Iterator
 import pytest
 from example_processes import Filter
 
+COMPILED = pytest.mark.timeout(300)
+"""For what may have to wait for a compiler."""
+
 Start = Callable[..., Filter]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "attachments" in item.name:
+            item.add_marker(COMPILED)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """The examples in other languages at work: mail is played through a real gateway that asks them."""
 
 import base64
+import io
 import shlex
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -285,6 +287,68 @@ async def test_safe_tag_does_not_tag_twice_nor_believe_a_stranger(filter_of: Fil
 
 async def test_safe_tag_leaves_mail_of_our_own_users_alone(filter_of: FilterOf) -> None:
     assert (await filter_of("safe_tag.mjs").play(from_our_own(mail()))).result.message() == PLAIN
+
+
+# ── attachments.go ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def attaching(disposition: bytes, content: bytes = b"MZ") -> bytes:
+    head = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n"
+    part = head + b"Content-Disposition: " + disposition + b"\r\n\r\n" + in_base64(content)
+    return parts(b"mixed", b"\r\nPlease pay.\r\n", part)
+
+
+def zipped(*names: str) -> bytes:
+    kept = io.BytesIO()
+    with zipfile.ZipFile(kept, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"content")
+    return kept.getvalue()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        attaching(b'attachment; filename="Invoice.PDF.EXE. "'),
+        attaching(b"attachment; filename==?utf-8?b?R3LDtsOfZS5leGU=?="),
+        attaching(b"attachment; filename*=utf-8''Gr%C3%B6%C3%9Fe.exe"),
+        attaching(b'attachment; filename="papers.zip"', zipped("readme.txt", "papers/invoice.js")),
+        attaching(b"inline", zipped("invoice.docm", "run.lnk")),
+    ],
+    ids=["disguised", "encoded word", "RFC 2231", "zipped", "nameless"],
+)
+async def test_attachments_refuses_programs(filter_of: FilterOf, raw: bytes) -> None:
+    played = await filter_of("attachments.go").play(mail(raw))
+    assert (played.verdict, said(played.reply)) == (Verdict.REJECTED, "554 5.7.1 We take no programs, nor in ZIP files")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        attaching(b'attachment; filename="Prices.XLSM"'),
+        attaching(b'attachment; filename="prices.doc"', zipped("[Content_Types].xml", "word/vbaProject.bin")),
+    ],
+    ids=["by name", "by content"],
+)
+async def test_attachments_holds_documents_with_macros(filter_of: FilterOf, raw: bytes) -> None:
+    played = await filter_of("attachments.go").play(mail(raw, sender=""))
+    assert (played.verdict, played.result.quarantine) == (Verdict.QUARANTINED, "a document with macros")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        PLAIN,
+        attaching(b'attachment; filename="menu.pdf"', b"%PDF"),
+        attaching(b'attachment; filename="letter.docx"', zipped("word/document.xml")),
+        attaching(b'attachment; filename="broken.zip"', zipped("run.exe")[:40]),
+        PLAIN + b"caf\xe9 invoice.exe\r\n",
+    ],
+    ids=["nothing", "a document", "no macros", "broken", "not UTF-8"],
+)
+async def test_attachments_lets_other_mail_pass(filter_of: FilterOf, raw: bytes) -> None:
+    played = await filter_of("attachments.go").play(mail(raw))
+    assert (played.verdict, played.result.message()) == (Verdict.ACCEPTED, raw)
 
 
 # ── sender_login.py ──────────────────────────────────────────────────────────────────────────────────────────────────
