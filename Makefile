@@ -1,6 +1,7 @@
 # Every target makes the virtual environment that it needs; PYTHON picks the interpreter (3.11 or later).
 PYTHON ?= python3
 VENV ?= .venv
+RUNS ?= 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
@@ -12,8 +13,8 @@ demo: $(STAMP)        ## the gateway with an embedded sample backend and a sampl
 test: $(STAMP)        ## all tests, on all processors
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-bench: $(STAMP)       ## measures beside other milters, and writes docs/performance.md; ten minutes
-	$(BIN)/python -m benchmarks --write
+bench: $(STAMP)       ## measures beside other milters, and writes docs/performance.md; ten minutes a run, RUNS=3 for three
+	$(BIN)/python -m benchmarks --write --runs $(RUNS)
 
 e2e: $(STAMP)         ## the tests with real MTAs alone; prints the matrix
 	$(BIN)/python -m pytest tests/e2e

@@ -36,7 +36,9 @@ So compare ratios, and take a changed ratio, not a changed time, for a regressio
 
 ```sh
 make bench                                        # everything; about ten minutes
+make bench RUNS=3                                 # three runs in a row: a target must hold in each
 .venv/bin/python -m benchmarks --quick message    # one scenario, roughly
+.venv/bin/python -m benchmarks profile            # where the time goes (pip install py-spy)
 ```
 
 ## What to take from it

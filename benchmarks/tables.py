@@ -19,10 +19,14 @@ class Check:
         """Whether the target is met."""
         return self.value <= self.bound if self.at_most else self.value >= self.bound
 
+    @property
+    def target(self) -> str:
+        """What the figure is held against."""
+        return f"{'≤' if self.at_most else '≥'} {self.bound:g}"
+
     def __str__(self) -> str:
-        sign = "≤" if self.at_most else "≥"
         verdict = "holds" if self.holds else "MISSED"
-        return f"{self.text}: {self.value:.3g} {self.unit} ({sign} {self.bound:g}): {verdict}"
+        return f"{self.text}: {self.value:.3g} {self.unit} ({self.target}): {verdict}"
 
 
 @dataclass(slots=True)
@@ -65,6 +69,22 @@ class Table:
         lines += [f"  left out: {text}" for text in self.left_out]
         lines += [f"  ERROR: {text}" for text in self.errors[:5]]
         return "\n".join([*lines, ""])
+
+
+def over_runs(runs: Sequence[Sequence[Table]]) -> Table:
+    """Each target with its figure in each run, and whether it held in all of them."""
+    columns = ("", "target", *(f"run {number}" for number in range(1, len(runs) + 1)), "held in all")
+    table = Table("targets", f"The targets in {len(runs)} runs in a row; the tables below are the last run's", columns)
+    found: dict[tuple[str, str], list[Check]] = {}
+    for each in (each for tables in runs for each in tables):
+        for check in each.checks:
+            found.setdefault((each.title, check.text), []).append(check)
+    for (title, text), checks in found.items():
+        held = len(checks) == len(runs) and all(check.holds for check in checks)
+        figures = [f"{check.value:.3g} {check.unit}" for check in checks]
+        figures += ["not measured"] * (len(runs) - len(checks))
+        table.rows.append((f"{title}: {text}", checks[0].target, *figures, "yes" if held else "**NO**"))
+    return table
 
 
 def bars(title: str, values: Sequence[tuple[str, float]], unit: str) -> str:

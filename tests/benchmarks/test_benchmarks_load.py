@@ -13,8 +13,9 @@ from gateway_harness import Backend, gateway
 from benchmarks import document
 from benchmarks.load import Load, play
 from benchmarks.mail import Mail, binary_body, text_body
+from benchmarks.profiling import by_row
 from benchmarks.scenarios import TYPICAL, Effort, four
-from benchmarks.tables import Check, Table
+from benchmarks.tables import Check, Table, over_runs
 from benchmarks.targets import Bench
 from benchmarks.usage import cpu_seconds, memory, tree
 
@@ -163,6 +164,38 @@ def test_targets_hold_or_are_missed():
     assert not Check("x", 1.7, 1.6).holds
     assert Check("rate", 1.0, 0.9, at_most=False).holds
     assert "MISSED" in str(Check("rate", 0.8, 0.9, at_most=False))
+
+
+def test_a_target_holds_over_several_runs_only_where_it_holds_in_each():
+    runs = [
+        [Table("t", "Typical", ("",), checks=[Check("good", 1.0, 1.5), Check("bad", value, 1.5)])]
+        for value in (1.4, 1.6, 1.4)
+    ]
+    assert over_runs(runs).rows == [
+        ("Typical: good", "≤ 1.5", "1 x", "1 x", "1 x", "yes"),
+        ("Typical: bad", "≤ 1.5", "1.4 x", "1.6 x", "1.4 x", "**NO**"),
+    ]
+
+
+def test_a_target_that_was_not_measured_in_each_run_does_not_hold():
+    measured, missing = Table("t", "Typical", ("",), checks=[Check("good", 1.0, 1.5)]), Table("t", "Typical", ("",))
+    assert over_runs([[measured], [missing]]).rows[0][2:] == ("1 x", "not measured", "**NO**")
+
+
+def test_a_profile_attributes_time_to_our_innermost_function():
+    stacks = """\
+run (gateway/cli/run.py:1);run (asyncio/runners.py:1) 10
+run (gateway/cli/run.py:1);put (gateway/webhook/pool.py:1);sleep (asyncio/tasks.py:1) 30
+run (gateway/cli/run.py:1);decided (gateway/observe.py:1);write (gateway/cli/logs.py:1) 20
+run (gateway/cli/run.py:1);judge (gateway/contract/response.py:1) 40
+"""
+    found = by_row(stacks, 200.0)
+    assert {row: cost for row, cost in found.items() if cost} == {
+        "rest": 20.0,
+        "webhook": 60.0,
+        "log": 40.0,
+        "translate": 80.0,
+    }
 
 
 def test_the_page_shows_tables_charts_and_errors(tmp_path):
