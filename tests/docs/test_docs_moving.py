@@ -64,11 +64,14 @@ def test_the_new_filter_answers_every_request_of_the_corpus(block: Block, name: 
 
 def attached(name: str | None) -> dict[str, Any]:
     """A message with this attachment, taken apart."""
-    message = request("end_of_message_attachment")["message"]
-    return request("end_of_message", message=message | {"parsed": {"attachments": [{"name": name}]}})
+    event = request("end_of_message_parsed")
+    (attachment,) = event["message"]["parsed"]["attachments"]
+    attachment["name"] = name
+    return event
 
 
 def test_the_filter_from_mimedefang_refuses_by_name() -> None:
+    assert '`include = ["message.parsed"]`' in MOVING.read_text()
     milter = filter_in(FROM_MIMEDEFANG)
     assert milter(request("rcpt_nobody"))["reply"]["code"] == 550
     assert milter(request("rcpt")) == {}
