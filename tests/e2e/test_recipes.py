@@ -1,4 +1,7 @@
-"""docs/recipes.md with the real Postfix, chrooted as Debian has it: its lines are taken from there as they stand."""
+"""docs/recipes.md with the real mail servers, Postfix chrooted as Debian has it.
+
+The lines are taken from the document as they stand.
+"""
 
 import re
 import shutil
@@ -11,8 +14,9 @@ from .backend import Backend
 from .mails import mail
 from .postfix import Postfix
 from .program import ROOT, Gateway
+from .sendmail_root import SendmailUnavailableError, unpacked_sendmail
 from .sink import Sink
-from .support import free_port, wait_until
+from .support import free_port, require_program, run, unavailable, wait_until
 
 TEXT = (ROOT / "docs" / "recipes.md").read_text()
 SOCKET = "milter-gateway/gw.sock"
@@ -24,6 +28,20 @@ def lines_of_recipe(part: str) -> str:
         block for block in re.findall(r"^```postfix\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE) if part in block
     ]
     return found
+
+
+@pytest.mark.parametrize("line", re.findall(r"^INPUT_MAIL_FILTER.*$", TEXT, re.MULTILINE))
+def test_sendmail_makes_of_the_line_what_it_says(line: str) -> None:
+    try:
+        macros = unpacked_sendmail() / "usr/share/sendmail/cf"
+    except SendmailUnavailableError as error:
+        unavailable(str(error))
+    m4 = require_program("m4", "m4")
+    source = f"OSTYPE(`linux')dnl\n{line}\nMAILER(`smtp')dnl\n"
+    made = run(m4, f"-D_CF_DIR_={macros}/", macros / "m4/cf.m4", "-", stdin=source.encode()).stdout.decode()
+    name, equates = re.findall(r"`([^']*)'", line)
+    assert f"O InputMailFilters={name}" in made.splitlines()
+    assert f"X{name}, {equates}" in [re.sub(r"\s+", " ", each) for each in made.splitlines()]
 
 
 @pytest.fixture(scope="module")
