@@ -26,7 +26,7 @@ async def end_of_message(request: Request) -> dict:
     scan = answer.raise_for_status().json()
     told = {"annotations": {"rspamd_action": scan["action"], "rspamd_score": scan["score"]}}
     if action := REFUSALS.get(scan["action"]):
-        text = scan["messages"].get("smtp_message") or TEXTS[action]
+        text = scan.get("messages", {}).get("smtp_message") or TEXTS[action]
         return {**told, "action": action, "reply": {"text": text.splitlines()}}
     return {**told, "changes": [*header_changes(scan.get("milter", {})), *marks(scan)]}
 
@@ -45,16 +45,14 @@ def header_changes(milter: dict) -> list[dict]:
     """What rspamd's module milter_headers asks for."""
     removed = milter.get("remove_headers", {}).items()  # 0 is all
     changes = [{"op": "delete_header", "name": name, "nth": nth or "all"} for name, nth in removed]
-    for name, fields in milter.get("add_headers", {}).items():
-        for field in fields if isinstance(fields, list) else [fields]:
-            value, order = (field["value"], field["order"]) if isinstance(field, dict) else (field, -1)
-            changes.append({"op": "add_header", "name": name, "value": value, "at": "end" if order < 0 else "start"})
+    for name, added in milter.get("add_headers", {}).items():
+        for one in added if isinstance(added, list) else [added]:
+            field = one if isinstance(one, dict) else {"value": one}
+            at = "start" if field.get("order", -1) >= 0 else "end"
+            changes.append({"op": "add_header", "name": name, "value": field["value"], "at": at})
     return changes
 
 
 def marks(scan: dict) -> list[dict]:
-    if scan["action"] == "add header":
-        return [{"op": "set_header", "name": "X-Spam", "value": "Yes"}]
-    if scan["action"] == "rewrite subject":
-        return [{"op": "set_header", "name": "Subject", "value": scan["subject"]}]
-    return []
+    mark = {"add header": ("X-Spam", "Yes"), "rewrite subject": ("Subject", scan.get("subject"))}.get(scan["action"])
+    return [{"op": "set_header", "name": mark[0], "value": mark[1]}] if mark else []

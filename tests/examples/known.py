@@ -34,5 +34,5 @@ class Known:
     answer: object
     needs: tuple[Need, ...] = ()
     surroundings: Surroundings = nothing_around
-    start_seconds: float = 20.0
+    start_seconds: float = 40.0
     """How long it may take to listen; compilers need more."""

@@ -25,7 +25,7 @@ class Program:
         line: str,
         log: Path,
         environment: Mapping[str, str],
-        start_seconds: float = 20.0,
+        start_seconds: float = 40.0,
         directory: Path = ROOT,
     ) -> None:
         self.log = log
