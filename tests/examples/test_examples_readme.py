@@ -71,6 +71,8 @@ def test_every_request_of_the_corpus_gets_a_valid_answer(name: str, filter_of: C
     for file in sorted(CORPUS.glob("*.json")):
         rehearsal = {**json.loads(file.read_bytes()), "dry_run": True}
         event = Event(rehearsal["event"])
+        if event is Event.END_OF_MESSAGE and "headers" not in rehearsal["message"]:
+            continue  # made by another `include` than that of an example without settings
         if events == "all" or event in events.split(","):
             answer = httpx.post(f"http://127.0.0.1:{running.port}/milter", json=rehearsal, timeout=20)
             assert answer.status_code == 200, file.name
