@@ -1,7 +1,7 @@
 """Keep a copy of each mail in a file, and let the mail go on only when its copy is safe on the disk.
 
-With `format = "multipart"` the mail comes as it travelled, byte for byte. What goes wrong here is a 500, so that the
-gateway's `on_failure` puts the mail off: the client still has it, and comes again. Let this be the last webhook of all.
+Set `format = "multipart"`, and let this be the last webhook. What goes wrong here is a 500, so that the gateway's
+`on_failure` puts the mail off: the client still has it, and comes again.
 
 S3 in place of the disk: `store` is one PUT. S3 answers 200 when the whole object is there to stay, and shows nothing of
 it before: wait for that 200, and only then answer here.
