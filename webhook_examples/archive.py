@@ -39,8 +39,7 @@ async def end_of_message(request: Request) -> dict:
 def keep(call: dict, mail: BinaryIO) -> str:
     digest = hashlib.file_digest(mail, "sha256").hexdigest()
     mail.seek(0)
-    # The same for each attempt of one call, and no other mail's: mail servers use their queue ids again.
-    name = f"{call['time'][:10]}-{call['queue_id'] or call['transaction_id']}-{digest[:16]}"
+    name = f"{call['time'][:10]}-{call['queue_id'] or call['transaction_id']}-{digest[:16]}"  # queue ids come again
     store(f"{name}.json", BytesIO(json.dumps(call).encode()))  # the envelope: the mail does not tell it
     store(f"{name}.eml", mail)
     return name
