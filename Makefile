@@ -5,7 +5,7 @@ RUNS ?= 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: bench demo test check coverage e2e examples format lock clean
+.PHONY: bench compose-check demo test check coverage e2e examples format lock clean
 
 demo: $(STAMP)        ## the gateway with an embedded sample backend and a sample mail every few seconds
 	$(BIN)/milter-gateway demo
@@ -18,6 +18,9 @@ bench: $(STAMP)       ## measures beside other milters, and writes docs/performa
 
 e2e: $(STAMP)         ## the tests with real MTAs alone; prints the matrix
 	$(BIN)/python -m pytest tests/e2e
+
+compose-check:        ## docker-compose.yml built and run for real; needs Docker, or root and Debian's docker.io
+	.ci/compose
 
 check: $(STAMP)       ## format, lint, types, layers
 	$(BIN)/ruff format --check .
