@@ -1,6 +1,5 @@
 """Settings in the documents are taken by the programs that they are for."""
 
-import configparser
 import os
 import re
 import shutil
@@ -11,7 +10,6 @@ import pytest
 from docs_text import ROOT, Block, blocks, blocks_of_all
 
 from gateway.config import load
-from gateway.config.settings import Limits
 
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 RECIPES = ROOT / "docs" / "recipes.md"
@@ -89,13 +87,3 @@ def test_a_line_for_postconf_p_is_taken(tmp_path: Path) -> None:
 def test_the_same_line_of_sendmail_mc_is_in_readme_and_recipes() -> None:
     (readme,) = re.findall(r"^INPUT_MAIL_FILTER.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert readme in [block.text.strip() for block in blocks(RECIPES, "m4")]
-
-
-def test_the_unit_starts_the_service_and_gives_it_time_to_drain() -> None:
-    (block,) = blocks(ROOT / "docs" / "operations.md", "ini")
-    unit = configparser.ConfigParser(interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way to keep case
-    unit.read_string(block.text)
-    service = unit["Service"]
-    assert service["ExecStart"].split()[1:] == ["run", "-c", "/etc/milter-gateway/gateway.toml"]
-    assert int(service["TimeoutStopSec"]) > Limits().drain_timeout
