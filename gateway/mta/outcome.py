@@ -52,6 +52,14 @@ def told(reply: m.Reply | None) -> tuple[int, str | None, list[str]] | None:
     return None if words is None else (words[0], words[1], [words[2]])
 
 
+def once(recipients: list[bytes]) -> list[bytes]:
+    """Each recipient once, as an MTA delivers: letters of either case are the same."""
+    first: dict[bytes, bytes] = {}
+    for item in recipients:
+        first.setdefault(item.lower(), item)
+    return list(first.values())
+
+
 def ends_session(reply: m.Reply) -> bool:
     """Whether the MTA hangs up on the client afterwards (RFC 5321 §3.8)."""
     return isinstance(reply, m.Shutdown) or (isinstance(reply, m.ReplyCode) and reply.text[:3] == b"421")
@@ -76,8 +84,9 @@ class Result:
         for edit in edits:
             self.edits.append(edit)
             _APPLY[type(edit)](self, edit)
+        self.recipients = once(self.recipients)
         if self.replaced:
-            self.body, self.replaced = b"".join(self.replaced), []
+            self.body, self.replaced = _of_lines(b"".join(self.replaced)), []
 
     def message(self) -> bytes:
         """The raw message."""
@@ -108,9 +117,7 @@ class Result:
         self.replaced.append(edit.chunk)
 
     def _add_recipient(self, edit: m.AddRecipient) -> None:
-        address = in_brackets(strip_brackets(edit.address))
-        if address not in self.recipients:
-            self.recipients.append(address)
+        self.recipients.append(in_brackets(strip_brackets(edit.address)))
 
     def _delete_recipient(self, edit: m.DeleteRecipient) -> None:
         gone = strip_brackets(edit.address)
@@ -121,6 +128,16 @@ class Result:
 
     def _quarantine(self, edit: m.Quarantine) -> None:
         self.quarantine = edit.reason.decode("utf-8", "replace")
+
+
+def _of_lines(body: bytes) -> bytes:
+    """A new body as Postfix takes it: LF ends a line, with or without CR, and so does the end."""
+    if not body:
+        return body
+    lines = body.removesuffix(b"\n").split(b"\n")
+    last = lines.pop() if not body.endswith(b"\n") else None
+    ended = [line.removesuffix(b"\r") for line in lines]
+    return b"".join(line + b"\r\n" for line in (ended if last is None else [*ended, last]))
 
 
 _APPLY: Mapping[type, Callable[..., None]] = {

@@ -14,7 +14,7 @@ from gateway.milter.errors import EncodingError, ProtocolError
 from gateway.milter.macros import POSTFIX_DEFAULTS
 from gateway.milter.mta_codec import decode_reply, encode_command, encode_macros
 from gateway.mta.mail import Mail, braced, made_up_macros, octets, spelled, split
-from gateway.mta.outcome import Result, Verdict, ends_session, verdict_of
+from gateway.mta.outcome import Result, Verdict, ends_session, once, verdict_of
 
 _REPLY_LIMIT = 1024 * 1024
 QUEUE_ID = "SIMULATED"
@@ -105,7 +105,8 @@ class Player:
         fields, body = split(mail.raw)
         space = bool(self._agreement.steps & Steps.LEADING_SPACE)
         result = Result(
-            *mail.spelled_envelope(),
+            spelled(mail.sender),
+            once([spelled(item) for item in mail.recipients]),
             [Field.of_mta(*item) for item in fields],
             body,
             leading_space=space,
@@ -150,7 +151,7 @@ class Player:
             self._made_up["{rcpt_addr}"] = recipient
             reply = await self._ask(m.Rcpt(spelled(recipient)))
             if isinstance(reply, m.Accept | m.Discard):
-                played.result.recipients = taken + played.result.recipients[number:]
+                played.result.recipients = once(taken + [spelled(item) for item in mail.recipients[number:]])
                 return reply
             if isinstance(reply, _GO_ON):
                 taken.append(spelled(recipient))
@@ -158,7 +159,7 @@ class Player:
             played.refused.append((spelled(recipient), reply))
             if ends_session(reply):
                 return reply
-        played.result.recipients = taken
+        played.result.recipients = once(taken)
         return None if taken else played.refused[-1][1]
 
     async def _content_phase(self, _: Mail, played: Played) -> m.Reply:

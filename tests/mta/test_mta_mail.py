@@ -19,6 +19,10 @@ from gateway.mta.mail import Mail, braced, octets, spelled, split
         (b" begins with a blank\n", [], b" begins with a blank\r\n"),
         (b"A: \xff\r\n\r\n\xfe\r\n", [(b"A", b" \xff")], b"\xfe\r\n"),
         (b"A: b\n\n\n\n", [(b"A", b" b")], b"\r\n\r\n"),
+        (b"From a@b Mon\nA: b\n\n", [(b"X-Mailbox-Line", b" From a@b Mon"), (b"A", b" b")], b""),
+        (b">From a@b\nA: b\n\n", [(b"X-Mailbox-Line", b" >From a@b"), (b"A", b" b")], b""),
+        (b"A: b\rc\r\r\n\r\nd\re\r\r\n", [(b"A", b" b c")], b"d e\r\n"),
+        (b"BCC: x@y\n z@y\nA: b\nReturn-Path: <>\nContent-Length: 5\n\n", [(b"A", b" b")], b""),
     ],
 )
 def test_a_message_is_taken_apart_as_mtas_do(raw: bytes, fields: list[tuple[bytes, bytes]], body: bytes) -> None:

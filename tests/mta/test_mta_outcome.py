@@ -28,6 +28,7 @@ def result() -> Result:
         ([m.ChangeHeader(3, b"a", b"")], b"A: 1\r\nB: 2\r\na: 3\r\n\r\nbody\r\n"),
         ([m.ChangeHeader(0, b"B", b"4\n 5")], b"A: 1\r\nB: 4\r\n 5\r\na: 3\r\n\r\nbody\r\n"),
         ([m.ReplaceBody(b"ne"), m.ReplaceBody(b"w\r\n")], b"A: 1\r\nB: 2\r\na: 3\r\n\r\nnew\r\n"),
+        ([m.ReplaceBody(b"a\nb\r\n\n"), m.ReplaceBody(b"c\r")], b"A: 1\r\nB: 2\r\na: 3\r\n\r\na\r\nb\r\n\r\nc\r\r\n"),
         ([m.ReplaceBody(b"")], b"A: 1\r\nB: 2\r\na: 3\r\n\r\n"),
     ],
 )
@@ -42,6 +43,11 @@ def test_edits_change_the_message_as_postfix_would(edits: list[m.Edit], message:
     [
         ([m.AddRecipient(b"<n@x>")], b"<s@x>", [b"<r@x>", b"<q@x>", b"<n@x>"]),
         ([m.AddRecipient(b"r@x")], b"<s@x>", [b"<r@x>", b"<q@x>"]),
+        (
+            [m.AddRecipient(b"R@X"), m.AddRecipient(b"n@x"), m.AddRecipient(b"N@x")],
+            b"<s@x>",
+            [b"<r@x>", b"<q@x>", b"<n@x>"],
+        ),
         ([m.DeleteRecipient(b"r@x")], b"<s@x>", [b"<q@x>"]),
         ([m.DeleteRecipient(b"<none@x>")], b"<s@x>", [b"<r@x>", b"<q@x>"]),
         ([m.ChangeFrom(b"<>")], b"<>", [b"<r@x>", b"<q@x>"]),

@@ -122,6 +122,13 @@ async def test_a_refused_recipient_leaves_the_envelope_and_the_mail_goes_on() ->
     ]
 
 
+async def test_a_recipient_that_comes_twice_is_offered_twice_and_delivered_once() -> None:
+    async with ScriptedMilter() as milter:
+        played = await played_by(milter, Mail(RAW, "a@x.test", ("b@y.test", "c@y.test", "B@y.test")))
+    assert milter.commands.count(b"R") == 3
+    assert played.result.recipients == [b"<b@y.test>", b"<c@y.test>"]
+
+
 async def test_changes_of_a_refused_mail_are_not_applied() -> None:
     async with ScriptedMilter({b"E": P(b"hX-A\0b\0") + P(b"t")}) as milter:
         played = await played_by(milter, MAIL)
