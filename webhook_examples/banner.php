@@ -1,7 +1,7 @@
 <?php
-// Put a line at the top of every mail from outside, in its text and in its HTML. What its author has signed or encrypted
-// (S/MIME, PGP) stays as it is; bounces get the line too, since anybody can write mail without a sender. A changed body
-// has no valid DKIM signature: let signatures be verified before.
+// Put a line at the top of every mail from outside, in its text and in its HTML. What its author has signed or
+// encrypted (S/MIME, PGP) stays as it is; bounces get the line too, since anybody can write mail without a sender. A
+// changed body has no valid DKIM signature: let signatures be verified before.
 //
 //     php -S 127.0.0.1:8000 webhook_examples/banner.php
 

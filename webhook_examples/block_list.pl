@@ -41,7 +41,7 @@ sub list {    # the first word of each line
 
 list();    # without one, rather do not start
 $SIG{CHLD} = 'IGNORE';
-my $server = HTTP::Daemon->new( LocalAddr => '127.0.0.1', LocalPort => $port, ReuseAddr => 1 ) or die "$port: $@\n";
+my $server = HTTP::Daemon->new( LocalAddr => "127.0.0.1:$port", ReuseAddr => 1, Listen => 128 ) or die "$port: $@\n";
 $| = 1;
 printf "listening on http://127.0.0.1:%d/milter\n", $server->sockport;
 while (1) {

@@ -11,8 +11,7 @@ USER_LIMIT = 200
 CLIENT_LIMIT = 60
 MOST_BUCKETS = 100_000 # the memory has an end; beyond it, those who were silent for longest are forgotten
 
-# Every recipient fills a bucket a little, and it drains all the time: what is in it is the use of the last hour.
-Bucket = Struct.new(:level, :time)
+Bucket = Struct.new(:level, :time) # each recipient fills it a little, it drains all the time
 BUCKETS = {} # ordered: the latest at the end
 LOCK = Mutex.new # WEBrick has a thread for each connection
 
@@ -46,11 +45,12 @@ def add(who, limit, dry_run)
   end
 end
 
-CALLBACKS = {
+OPTIONS = {
+  BindAddress: "127.0.0.1", Port: (ARGV[0] || 8000).to_i, MaxClients: 1000, AccessLog: [],
   StartCallback: -> { warn "listening on http://127.0.0.1:#{SERVER.listeners[0].addr[1]}/milter" },
   AcceptCallback: ->(socket) { socket.setsockopt(:TCP, :NODELAY, true) } # or each answer waits 40 ms
-}.freeze
-SERVER = WEBrick::HTTPServer.new(BindAddress: "127.0.0.1", Port: (ARGV[0] || 8000).to_i, AccessLog: [], **CALLBACKS)
+}
+SERVER = WEBrick::HTTPServer.new(OPTIONS)
 SERVER.mount_proc("/") do |request, response| # an error becomes a 500, and the gateway puts the mail off
   response.content_type = "application/json"
   response.body = JSON.generate(rcpt(JSON.parse(request.body)))

@@ -47,6 +47,7 @@ def milter(environ, start_response):
 
 class Server(ThreadingMixIn, WSGIServer):  # one call must not wait for another
     daemon_threads = True
+    request_queue_size = 128
 
 
 if __name__ == "__main__":

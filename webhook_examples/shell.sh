@@ -6,7 +6,7 @@
 # Enough for a handful of rules on short events such as `mail`; for more, take a language with a JSON parser.
 
 if [ "$1" != answer ]; then # -d -d: say where it listens and who connects
-	exec socat -d -d "TCP-LISTEN:${1:-8000},bind=127.0.0.1,reuseaddr,fork" "EXEC:sh $0 answer"
+	exec socat -d -d "TCP-LISTEN:${1:-8000},bind=127.0.0.1,reuseaddr,backlog=128,fork" "EXEC:sh $0 answer"
 fi
 
 # From here on standard input and output are one HTTP connection. The header ends with an empty line.

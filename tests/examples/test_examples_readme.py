@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -134,6 +134,15 @@ def test_an_example_outlives_a_call_that_the_gateway_breaks_off(name: str, filte
     with socket.create_connection(("127.0.0.1", running.port), timeout=20) as peer:
         peer.sendall(b"POST /milter HTTP/1.1\r\nHost: example\r\nContent-Length: 100\r\n\r\n{")
     assert running.curl(ROWS[name].curl) == KNOWN[name].answer
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_example_is_not_held_up_by_connections_that_wait(name: str, filter_of: Callable[[str], Filter]) -> None:
+    running = filter_of(name)
+    with ExitStack() as waiting:
+        for _ in range(20):  # the gateway keeps connections for the next call
+            waiting.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=20))
+        assert running.curl(ROWS[name].curl) == KNOWN[name].answer
 
 
 async def test_mail_is_put_off_while_an_example_is_not_running(start_filter: Callable[..., Filter]) -> None:
