@@ -24,7 +24,7 @@ from gateway.milter import messages as m
 from gateway.mta.mail import Mail
 
 FILES = sorted(path for path in EXAMPLES.iterdir() if path.is_file() and path.suffix not in (".md", ".txt"))
-LONGEST = 60
+TOO_LONG = 60
 OF_OURS = re.compile(r"^\s*(from|import|use|require|include)\b.*\b(gateway|webhook_examples)\b", re.MULTILINE)
 OF_A_NEIGHBOUR = re.compile(
     r"""^\s*(?:import\b.*|from\b.*|require_relative\b.*|require\b.*)["'(]\.{0,2}/""", re.MULTILINE
@@ -103,7 +103,7 @@ def test_the_greylist_forgets_the_curl_line_which_is_a_dry_run(filter_of: Callab
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_an_example_is_short_enough_to_be_read_at_once(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= LONGEST
+    assert len(path.read_text().splitlines()) < TOO_LONG
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
