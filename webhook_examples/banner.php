@@ -23,7 +23,7 @@ echo $new === $old ? '{}' : json_encode(['changes' => [['op' => 'replace_body'] 
 function with_banner(string $head, string $body): string
 {
     $type = field($head, 'Content-Type') ?: 'text/plain';
-    if (preg_match('~^multipart/(alternative|mixed|related|report)\b.*?boundary="?([^";]+)~is', $type, $found)) {
+    if (preg_match('~^multipart/(alternative|mixed|related|report)\b.*?boundary\s*=\s*"?([^";]+)~is', $type, $found)) {
         return in_parts($body, preg_quote(rtrim($found[2]), '~'), strcasecmp($found[1], 'alternative') ? 1 : -1);
     }
     $is_text = preg_match('~^text/(plain|html)\b(?!.*charset="?utf-?(16|32))~is', $type, $found);

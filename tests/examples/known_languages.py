@@ -11,7 +11,7 @@ GO = Need("go", "golang-go")
 NODE = Need("node", "nodejs")
 PERL = Need("perl -MHTTP::Daemon -MJSON::PP -e 1", "libhttp-daemon-perl")
 PHP = Need("php", "php-cli")
-RUBY = Need("ruby -rwebrick -e 1", "ruby-webrick")
+RUBY = Need("ruby -rwebrick -e 1", "ruby ruby-webrick")
 
 COMPILE_SECONDS = 240.0
 """For Go, which may have to make its whole library first: half a minute of one processor."""

@@ -148,7 +148,7 @@ def in_base64(text: bytes) -> bytes:
 def parts(kind: bytes, *bodies: bytes, boundary: bytes = b"cut") -> bytes:
     """A multipart with its own preamble and epilogue."""
     inner = b"".join(b"--%s\r\n%s" % (boundary, body) for body in bodies)
-    return b'Content-Type: multipart/%s;\r\n boundary="%s"\r\n\r\npreamble\r\n%s--%s--\r\nepilogue\r\n' % (
+    return b'Content-Type: multipart/%s;\r\n boundary = "%s"\r\n\r\npreamble\r\n%s--%s--\r\nepilogue\r\n' % (
         kind,
         boundary,
         inner,
