@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.contract.schema import openapi, request_schema, response_schema
+from gateway.contract.openapi import openapi
+from gateway.contract.schema import request_schema, response_schema
 
 SCHEMAS: Mapping[str, Callable[[], Any]] = {
     "request": request_schema,

@@ -1,27 +1,22 @@
-"""The contract as JSON Schema 2020-12 and as OpenAPI 3.1, made from the structs.
+"""The contract as JSON Schema 2020-12, made from the structs.
 
 The structs say which fields there are and of which type; the tables here add what the gateway checks beyond types,
 so that what the schema refuses the gateway refuses too. What no schema can say stays with the gateway: what was agreed
 with the MTA, what `allow` permits, sizes, and brackets inside addresses.
 """
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from gateway.contract import VERSION
 from gateway.contract import request as q
-from gateway.contract.descriptions import DESCRIPTIONS
+from gateway.contract.fields import BASE64, Schema, refine
 from gateway.contract.response import Response
 from gateway.contract.words import ACTIONS, TRANSACTION_EVENTS, Action, Event, Op
 
-Schema = dict[str, Any]
-
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_DEFS = "#/$defs/"
-_COMPONENTS = "#/components/schemas/"
+DEFS = "#/$defs/"
 
 DATA_OF: Mapping[Event, type] = {
     Event.NEGOTIATE: q.NegotiateData,
@@ -43,16 +38,15 @@ DATA_OF: Mapping[Event, type] = {
 _NO_BREAKS = r"^[^\u0000\r\n]*(?![\s\S])"  # `$` would allow a line break at the end in some dialects
 _ANY: Schema = {}
 _NULL: Schema = {"type": "null"}
-_EVENTS: Schema = {"enum": [str(event) for event in Event]}
+EVENTS: Schema = {"enum": [str(event) for event in Event]}
 _OPS: Schema = {"enum": [str(op) for op in Op]}
 _FAMILY: Schema = {"enum": ["inet", "inet6", "unix", "unknown"]}
-_BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
 _EXACTLY_ONE_CONTENT: Schema = {"oneOf": [{"required": ["text"]}, {"required": ["base64"]}]}
-_EVENT_LIST: Schema = {"anyOf": [{"type": "array", "items": _EVENTS}, _NULL]}
+_EVENT_LIST: Schema = {"anyOf": [{"type": "array", "items": EVENTS}, _NULL]}
 _OP_LIST: Schema = {"anyOf": [{"type": "array", "items": _OPS}, _NULL]}
 _PARAMS: Schema = {
     "type": "object",
-    "patternProperties": {"_base64(?![\\s\\S])": _BASE64},
+    "patternProperties": {"_base64(?![\\s\\S])": BASE64},
     "additionalProperties": {"anyOf": [{"type": "string"}, {"const": True}]},
 }
 _GIVEN_PARAMS: Schema = {
@@ -73,29 +67,29 @@ _REQUEST_FIELDS: Mapping[str, Mapping[str, Schema]] = {
     "Request": {
         "version": {"const": VERSION},
         "id": {"type": "string", "format": "uuid"},
-        "event": _EVENTS,
+        "event": EVENTS,
         "time": {"type": "string", "format": "date-time"},
         "session_id": {"type": "string", "format": "uuid"},
         "transaction_id": {"anyOf": [{"type": "string", "format": "uuid"}, _NULL]},
         "data": {"type": "object"},
     },
-    "Mta": {"events": {"type": "array", "items": _EVENTS}, "changes": {"type": "array", "items": _OPS}},
+    "Mta": {"events": {"type": "array", "items": EVENTS}, "changes": {"type": "array", "items": _OPS}},
     "Client": {"family": _FAMILY},
     "ConnectData": {"family": _FAMILY},
     "Address": {"params": _PARAMS},
     "MailData": {"params": _PARAMS},
     "RcptData": {"params": _PARAMS, "rejected_by_mta": {"const": True}},
-    "Message": {"body": {"$ref": f"{_DEFS}Content"}, "parsed": {"$ref": f"{_DEFS}Parsed"}},
+    "Message": {"body": {"$ref": f"{DEFS}Content"}, "parsed": {"$ref": f"{DEFS}Parsed"}},
     "Parsed": {"sent_at": {"anyOf": [{"type": "string", "format": "date-time"}, _NULL]}},
     "Attachment": {
-        "base64": _BASE64,
+        "base64": BASE64,
         "sha256": {"type": "string", "pattern": r"^[0-9a-f]{64}(?![\s\S])"},
         "size": {"type": "integer", "minimum": 0},
     },
     "Previous": {"action": {"enum": [str(action) for action in Action]}},
     "Context": {"session": _ANY, "transaction": _ANY},
-    "NegotiateData": {"events": {"type": "array", "items": _EVENTS}, "changes": {"type": "array", "items": _OPS}},
-    "AbortData": {"after": _EVENTS},
+    "NegotiateData": {"events": {"type": "array", "items": EVENTS}, "changes": {"type": "array", "items": _OPS}},
+    "AbortData": {"after": EVENTS},
     "DisconnectData": {"cause": {"enum": ["quit", "eof", "error", "shutdown"]}},
 }
 """Where a request says more than its types."""
@@ -151,79 +145,42 @@ _RESPONSE_FIELDS: Mapping[str, Mapping[str, Schema]] = {
 
 def request_schema() -> Schema:
     """What a webhook is sent. Readers ignore keys that they do not know: later versions may add some."""
-    return _document("What the gateway sends", "Request", _request_definitions())
+    return _document("What the gateway sends", "Request", request_definitions())
 
 
 def response_schema(event: Event | None = None) -> Schema:
     """What a webhook may answer; with `event` only what may be answered there."""
-    schema = _document("What a webhook answers", "Response", _response_definitions())
-    return schema if event is None else {**schema, **_narrowed(event)}
-
-
-def openapi() -> Schema:
-    """The webhooks that a backend implements, as OpenAPI 3.1."""
-    definitions = {**_request_definitions(), **_response_definitions()}
-    document = {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Milter gateway webhooks",
-            "version": str(VERSION),
-            "description": "The gateway posts each event of an SMTP session to the configured URL; the answer decides.",
-        },
-        "jsonSchemaDialect": DIALECT,
-        "paths": {},
-        "webhooks": {str(event): {"post": _operation(event)} for event in Event},
-        "components": {"schemas": definitions, "parameters": {key: _header(key) for key in _HEADERS}},
-    }
-    relocated: Schema = json.loads(json.dumps(document).replace(_DEFS, _COMPONENTS))
-    return relocated
+    schema = _document("What a webhook answers", "Response", response_definitions())
+    return schema if event is None else {**schema, **narrowed(event)}
 
 
 def _document(title: str, root: str, definitions: Schema) -> Schema:
-    return {"$schema": DIALECT, "title": title, "$ref": _DEFS + root, "$defs": definitions}
+    return {"$schema": DIALECT, "title": title, "$ref": DEFS + root, "$defs": definitions}
 
 
 # ── requests ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _request_definitions() -> Schema:
-    _, definitions = msgspec.json.schema_components([q.Request, *DATA_OF.values()], ref_template=_DEFS + "{name}")
-    _refine(definitions, _REQUEST_FIELDS)
+def request_definitions() -> Schema:
+    """The structs of a request by name."""
+    _, definitions = msgspec.json.schema_components([q.Request, *DATA_OF.values()], ref_template=DEFS + "{name}")
+    refine(definitions, _REQUEST_FIELDS)
     for name in ("Content", "BodyData"):
         definitions[name].update(_EXACTLY_ONE_CONTENT)
     definitions["Request"]["oneOf"] = [
-        {"title": str(event), "properties": {"event": {"const": str(event)}, "data": {"$ref": _DEFS + kind.__name__}}}
+        {"title": str(event), "properties": {"event": {"const": str(event)}, "data": {"$ref": DEFS + kind.__name__}}}
         for event, kind in DATA_OF.items()
     ]
     return definitions
 
 
-def _refine(definitions: Schema, fields: Mapping[str, Mapping[str, Schema]]) -> None:
-    """Put the tables' checks and descriptions into the definitions."""
-    for struct, definition in definitions.items():
-        for field, found in definition.get("properties", {}).items():
-            made = fields.get(struct, {}).get(field, found)
-            if field.endswith("_base64") and made == {"type": "string"}:
-                made = _BASE64
-            made = {key: value for key, value in made.items() if (key, value) != ("default", None)}
-            definition["properties"][field] = {**made, "description": _described(struct, field)}
-
-
-def _described(struct: str, field: str) -> str:
-    told = DESCRIPTIONS.get(struct, {}).get(field)
-    if told is None and field.endswith("_base64"):
-        return f"The exact bytes of `{field.removesuffix('_base64')}`; only where they are no UTF-8."
-    if told is None:
-        raise LookupError(f"{struct}.{field} has no description")
-    return told
-
-
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _response_definitions() -> Schema:
-    _, definitions = msgspec.json.schema_components([Response], ref_template=_DEFS + "{name}")
-    _refine(definitions, _RESPONSE_FIELDS)
+def response_definitions() -> Schema:
+    """The structs of an answer by name."""
+    _, definitions = msgspec.json.schema_components([Response], ref_template=DEFS + "{name}")
+    refine(definitions, _RESPONSE_FIELDS)
     for definition in definitions.values():
         _demand_texts(definition)
     response = definitions["Response"]
@@ -246,7 +203,7 @@ def _demand_texts(definition: Schema) -> None:
             {
                 "oneOf": [
                     {"required": [field], "properties": {field: checked, sibling: _NULL}},
-                    {"required": [sibling], "properties": {sibling: _BASE64, field: _NULL}},
+                    {"required": [sibling], "properties": {sibling: BASE64, field: _NULL}},
                 ]
             }
         )
@@ -286,7 +243,7 @@ _REPLY_RULES: list[Schema] = [
 """Action, code and enhanced code agree."""
 
 
-def _narrowed(event: Event) -> Schema:
+def narrowed(event: Event) -> Schema:
     """What else holds for an answer to this event."""
     allowed = [str(action) for action in Action if action in ACTIONS[event]]
     fields: Schema = {"action": {"enum": [*allowed, None]}}
@@ -297,56 +254,3 @@ def _narrowed(event: Event) -> Schema:
     if event is not Event.NEGOTIATE:
         fields["wants"] = _NULL
     return {"properties": fields}
-
-
-# ── OpenAPI ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_HEADERS: Mapping[str, tuple[bool, Schema, str]] = {
-    "webhook-id": (True, {"type": "string", "format": "uuid"}, "The body's `id`; the same on every attempt."),
-    "webhook-timestamp": (True, {"type": "string", "pattern": "^[0-9]+$"}, "Seconds since 1970."),
-    "webhook-signature": (
-        False,
-        {"type": "string"},
-        "Standard Webhooks: `v1,` and the HMAC-SHA256 of `id.timestamp.body`, once for each active secret.",
-    ),
-    "milter-event": (True, _EVENTS, "The body's `event`."),
-    "milter-session": (True, {"type": "string", "format": "uuid"}, "The body's `session_id`."),
-    "milter-attempt": (True, {"type": "integer", "minimum": 1}, "The number of this attempt."),
-    "milter-deadline-ms": (True, {"type": "integer", "minimum": 0}, "How long the gateway will wait."),
-    "traceparent": (True, {"type": "string"}, "W3C Trace Context."),
-}
-
-
-def _header(name: str) -> Schema:
-    required, schema, description = _HEADERS[name]
-    return {"name": name, "in": "header", "required": required, "description": description, "schema": schema}
-
-
-def _operation(event: Event) -> Schema:
-    request = {"allOf": [{"$ref": f"{_DEFS}Request"}, {"properties": {"event": {"const": str(event)}}}]}
-    response = {"allOf": [{"$ref": f"{_DEFS}Response"}, _narrowed(event)]}
-    sent: Schema = {"application/json": {"schema": request}}
-    answered: Schema = {"application/json": {"schema": response}}
-    if event is Event.END_OF_MESSAGE:
-        sent["multipart/form-data"] = _form("event", request)
-    if event in TRANSACTION_EVENTS:
-        answered["multipart/form-data"] = _form("response", response)
-    return {
-        "operationId": str(event),
-        "summary": DATA_OF[event].__doc__,
-        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in _HEADERS],
-        "requestBody": {"required": True, "content": sent},
-        "responses": {
-            "200": {"description": "The answer; an empty one means continue.", "content": answered},
-            "204": {"description": "Continue."},
-        },
-    }
-
-
-def _form(part: str, schema: Schema) -> Schema:
-    """A form of `part` as JSON, and the raw message."""
-    message = {"type": "string", "contentMediaType": "message/rfc822", "description": "The raw message, with CRLF."}
-    return {
-        "schema": {"type": "object", "properties": {part: schema, "message": message}},
-        "encoding": {part: {"contentType": "application/json"}, "message": {"contentType": "message/rfc822"}},
-    }

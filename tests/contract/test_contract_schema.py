@@ -8,8 +8,10 @@ import jsonschema
 import pytest
 from openapi_spec_validator import validate as validate_openapi
 
+from gateway.contract.openapi import openapi
 from gateway.contract.response import InvalidAnswerError, decode_response
-from gateway.contract.schema import DATA_OF, MACRO_STAGES, openapi, request_schema, response_schema
+from gateway.contract.samples import SAMPLES
+from gateway.contract.schema import DATA_OF, MACRO_STAGES, request_schema, response_schema
 from gateway.contract.words import Event, Op
 from gateway.translate import answer
 from gateway.translate.answer import judge
@@ -344,6 +346,31 @@ def test_every_field_is_described(schema: dict[str, Any]) -> None:
     for name, definition in schema["$defs"].items():
         undescribed = [key for key, value in definition.get("properties", {}).items() if not value.get("description")]
         assert not undescribed, name
+
+
+@pytest.mark.parametrize("schema", [request_schema(), response_schema()], ids=["request", "response"])
+def test_every_field_has_an_example_that_it_takes_itself(schema: dict[str, Any]) -> None:
+    for name, definition in schema["$defs"].items():
+        assert definition["title"], name
+        assert definition.get("description") or "enum" in definition, name
+        for key, value in definition.get("properties", {}).items():
+            (example,) = value["examples"]
+            jsonschema.Draft202012Validator({**value, "$defs": schema["$defs"]}).validate(example)
+            assert example is not None or key in ("transaction", "session"), (name, key)
+
+
+def test_no_example_stands_for_a_field_that_is_not_there() -> None:
+    definitions = {**request_schema()["$defs"], **response_schema()["$defs"]}
+    for name, fields in SAMPLES.items():
+        assert set(fields) <= set(definitions[name]["properties"]), name
+
+
+def test_the_examples_of_an_answer_are_taken_by_the_gateway() -> None:
+    fields = response_schema()["$defs"]["Response"]["properties"]
+    for key, value in fields.items():
+        event = Event.NEGOTIATE if key == "wants" else MAIL
+        answer = {key: value["examples"][0]}
+        judged(event, answer if key != "reply" else {**answer, "action": "reject"})
 
 
 def test_the_schema_knows_the_stages_for_which_macros_can_be_asked() -> None:
