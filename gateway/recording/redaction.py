@@ -11,6 +11,8 @@ import re
 import secrets
 from typing import Any
 
+from gateway.contract.words import Event, Op
+
 _WORD = re.compile(r"[^\W_]+")
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
 _IPV6 = re.compile(r"(?<![\w:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])")
@@ -73,7 +75,7 @@ _KEPT_KEYS = frozenset(
     ]
 )
 """Keys whose values say nothing about people, or tell what is asked at all."""
-_WORD_LISTS = ("events", "changes", "next")
+_WORDS = frozenset((*Event, *Op))
 _KEPT_FIELDS = frozenset(("content-type", "content-transfer-encoding", "mime-version", "date"))
 """Header fields without which a message could not be read."""
 
@@ -113,9 +115,7 @@ class Redaction:
 
     @staticmethod
     def _stays(key: str, item: Any) -> bool:
-        return (key in _KEPT_KEYS and not isinstance(item, dict | list)) or (
-            key in ("events", "changes") and _is_words(item)
-        )
+        return (key in _KEPT_KEYS and not isinstance(item, dict | list)) or _is_words(item)
 
     def _changed(self, key: str, item: Any) -> Any:
         if key == "base64" and isinstance(item, str):
@@ -168,5 +168,5 @@ class Redaction:
 
 
 def _is_words(item: Any) -> bool:
-    """Whether this is a list of the contract's own words (`mta.changes`), not one of changes."""
-    return isinstance(item, list) and all(isinstance(word, str) for word in item)
+    """Whether this is a list of the contract's own words (`mta.changes`, `next`, `wants.optional_events`)."""
+    return isinstance(item, list) and all(isinstance(word, str) and word in _WORDS for word in item)
