@@ -14,16 +14,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema
 from gateway_harness import CON, DAT, EOH, EOM, HEL, MAI, OK, QUI, RCP, Agreed, Backend, Gateway, MtaPeer, P, Received
 from gateway_harness import gateway as run_gateway
+from published import check_request
 
-from gateway.contract.schema import request_schema
 from gateway.policy.setup import Setup
-
-VALIDATOR = jsonschema.Draft202012Validator(
-    request_schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
-)
 
 _FLAGS = {  # code: (left out, not answered); milter-protocol.md, 4.2
     b"C": (0x1, 0x1000),
@@ -202,7 +197,7 @@ async def dialogue(
         yield Dialogue(backends, running, Mta(peer, await peer.negotiate(version, actions, steps)))
         for backend in backends:
             for received in backend.requests:
-                VALIDATOR.validate(json_of(received))
+                check_request(json_of(received))
 
 
 __all__ = [

@@ -23,14 +23,16 @@ from pathlib import Path
 from typing import Any, NoReturn, Self
 
 import structlog
+from published import MAX_BYTES, check_answer, check_request
 
 from gateway import config
 from gateway.admin.served import SingleProcess
 from gateway.assembly import generation, shown_webhooks
 from gateway.metrics import Counters, CountingObserver
-from gateway.policy.rules import Observer
+from gateway.policy.rules import Exchange, Observer
 from gateway.recording import Archive, Recorder
 from gateway.server.service import Generation, Service
+from gateway.translate.facts import SessionFacts, TransactionFacts
 
 PATIENCE_SECONDS = 10.0
 """How long anything may take that is expected at once."""
@@ -183,8 +185,17 @@ class Backend:
     async def __aenter__(self) -> Self:
         return await self.start()
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, failed: object, *_: object) -> None:
         await self.stop()
+        if failed is None:
+            self._check_requests()
+
+    def _check_requests(self) -> None:
+        """What was sent is what is published."""
+        for received in self.requests:
+            is_json = received.headers.get("content-type") == "application/json"
+            if received.event and is_json and len(received.raw) <= MAX_BYTES:
+                check_request(received.json)
 
     async def start(self) -> Self:
         """Listen on a free port of the loopback, or again on the one of before."""
@@ -342,6 +353,25 @@ class Gateway:
         await until(lambda: self.service.connections == 0, "a connection stays open")
 
 
+class _Watching(CountingObserver):
+    """Keeps the answers that the gateway has taken, for a look at them at the end."""
+
+    def __init__(self, counters: Counters) -> None:
+        super().__init__(counters)
+        self._taken: set[tuple[str, bytes]] = set()
+
+    def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: Exchange) -> None:
+        super().exchanged(session, transaction, exchange)
+        small = len(exchange.response) <= MAX_BYTES
+        if exchange.failure is None and small and exchange.answer_type == "application/json":
+            self._taken.add((exchange.event, exchange.response))
+
+    def check_answers(self) -> None:
+        """What was taken is what is published."""
+        for event, answer in self._taken:
+            check_answer(event, answer)
+
+
 @contextmanager
 def _captured_log() -> Any:
     before = structlog.get_config()
@@ -402,7 +432,8 @@ async def gateway(
     """
     with _captured_log() as log:  # from the beginning: an observer keeps its logger
         counters = Counters()
-        observer: Observer = CountingObserver(counters)
+        watching = _Watching(counters)
+        observer: Observer = watching
         recorder: Recorder | None = None
         if archive is not None:
             observer = recorder = Recorder(observer, archive, record_bytes=archive.record_bytes)
@@ -432,6 +463,7 @@ async def gateway(
             await asyncio.wait_for(service.stop(), PATIENCE_SECONDS)
         internal = [line for line in log if line["log_level"] in ("error", "critical")]
         assert faults_expected or not internal, internal
+        watching.check_answers()
 
 
 async def until(condition: Callable[[], object], otherwise: str, seconds: float = PATIENCE_SECONDS) -> None:

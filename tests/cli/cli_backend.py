@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from published import check_request
+
 
 class Backend(ThreadingHTTPServer):
     """Answers each event as `answers` says: JSON, a status, or bytes; others with 204. `calls` holds all requests."""
@@ -65,3 +67,5 @@ def backend(answers: Mapping[str, Any] | None = None) -> Iterator[Backend]:
         server.shutdown()
         thread.join()
         server.server_close()
+    for call in server.calls:
+        check_request(call)

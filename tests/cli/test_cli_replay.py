@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from cli_backend import Backend, backend
 from cli_program import GATEWAY, call, environment, one_line, run, running
+from published import check_answer, check_request
+
+from gateway.contract.words import Event
 
 ADD = {"changes": [{"op": "add_header", "name": "X", "value": "1"}]}
 
@@ -43,6 +46,24 @@ def test_the_same_filter_answers_the_same(recording: Path) -> None:
     lines = [json.loads(line) for line in recording.read_text().splitlines()]
     assert sorted(item["id"] for item in calls) == sorted(line["id"] for line in lines)
     assert {item["dry_run"] for item in calls} == {False}
+
+
+@pytest.mark.parametrize("redacted", [False, True])
+def test_what_is_recorded_is_as_published(tmp_path: Path, redacted: bool) -> None:
+    path = tmp_path / "mail.jsonl"
+    answers = {
+        "negotiate": {"wants": {"optional_changes": ["add_header"]}},
+        "connect": {"context": {"session": {"seen": True}}},
+        "rcpt": {"annotations": {"known": True}},
+        "end_of_message": ADD,
+    }
+    with backend(answers) as filter_:
+        record(filter_, path, *(["--redact"] if redacted else []))
+    exchanges = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {item["event"] for item in exchanges} == set(Event) - {"abort", "unknown"}
+    for item in exchanges:
+        check_request(item["request"])
+        check_answer(item["event"], json.dumps(item["response"]).encode() if item["response"] else b"")
 
 
 def test_what_differs_is_printed_and_the_exit_code_says_so(recording: Path) -> None:

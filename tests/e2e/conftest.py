@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from published import MAX_BYTES, check_request
 
 from .backend import Backend
 from .mta import Mta
@@ -109,10 +110,13 @@ def backend_of_session() -> Iterator[Backend]:
 
 
 @pytest.fixture
-def backend(backend_of_session: Backend) -> Backend:
-    """The webhook backend, with nothing told yet; earlier sessions do not show."""
+def backend(backend_of_session: Backend) -> Iterator[Backend]:
+    """The webhook backend, with nothing told yet; earlier sessions do not show. What it was sent is as published."""
     backend_of_session.forget()
-    return backend_of_session
+    yield backend_of_session
+    for call in backend_of_session.calls():
+        if len(call.body) <= MAX_BYTES:
+            check_request(call.json)
 
 
 class Gateways:
