@@ -107,6 +107,87 @@ async def test_a_redacted_recording_names_nobody_and_is_still_in_the_contract():
     assert re.fullmatch(r"[a-z]@[a-z]\.[a-z]{4}", sender)
 
 
+WHO = "Bartholomewson"
+TOKEN = f"{WHO}@cunningham.example"
+
+
+def everywhere() -> dict[str, Any]:
+    """A line with the same person in every place where a person can be."""
+    change = {"op": "add_header", "name": "X-Who", "value": TOKEN, "at": "start"}
+    free = {TOKEN: [{"id": TOKEN, "type": {WHO: 1}, "status": TOKEN}]}
+    path = {"address": TOKEN, "address_base64": "QmFydGhvbG9tZXdzb24=", "params": {"SIZE": "81", WHO.upper(): WHO}}
+    headers = [
+        {"name": "From", "value": f"{WHO} <{TOKEN}>", "field_base64": "QmFydGhvbG9tZXdzb24="},
+        {"name": "Date", "value": f"Mon, 23 Nov 2026 09:20:03 +0000 ({WHO})"},
+        {"name": "Content-Type", "value": f'text/plain; charset=utf-8; name="{WHO}.pdf";\n boundary="{TOKEN}"'},
+        {"name": "MIME-Version", "value": f"1.0 ({WHO})"},
+        {"name": "Received", "value": f"from {WHO} ([192.0.2.77]) by x ([IPv6:2001:db8::77])"},
+    ]
+    attachment = {"part_id": "2", "name": WHO, "type": "text/plain", "sha256": "ab" * 32, "cid": TOKEN, "size": 3}
+    request: dict[str, Any] = {
+        "version": 1, "id": "019b0c1e-7f00-7a11-8000-5d1c2f00aa07", "event": "unknown", "webhook": "w",
+        "mta": {"name": "mx.site.example", "software": "Postfix 3.9.1", "events": ["rcpt"], "changes": ["add_header"]},
+        "client": {"name": WHO, "address": "192.0.2.77", "port": 40112, "family": "inet", "helo": WHO},
+        "tls": {"version": "TLSv1.3", "cipher": "C", "bits": 256, "cert_subject": WHO, "cert_issuer": WHO},
+        "auth": {"mechanism": "PLAIN", "user": WHO, "author": TOKEN},
+        "envelope": {"from": path, "to": [path]},
+        "data": {"command": f"RCTP TO:<{TOKEN}>"},
+        "message": {"size": 1, "headers": headers, "body": {"text": f"--{TOKEN}\r\ndear {WHO}"},
+                    "parsed": {"subject": WHO, "to": [{"name": WHO, "email": TOKEN}], "attachments": [attachment]}},
+        "macros": {"i": "4c2X", "{auth_authen}": WHO, "{mail_addr}": TOKEN, "{auth_authen}_base64": "QmFydA=="},
+        "previous": [{"webhook": "spf", "action": "continue", "annotations": free}],
+        "context": {"session": free, "transaction": TOKEN},
+    }  # fmt: skip
+    response = {
+        "action": TOKEN, "reply": {"code": 550, "enhanced": "5.7.1", "text": [f"{WHO} is away"]},
+        "changes": [change, {"op": "delete_header", "name": "Subject"}, {"op": "replace_body", "base64": "QmFydA=="},
+                    {"op": TOKEN}, {"op": "add_rcpt", **path}],
+        "context": {"session": free}, "annotations": free, "warnings": [TOKEN], f"x_{WHO}": {"id": TOKEN},
+        "next": ["rcpt", TOKEN], "wants": {"events": ["rcpt"], "macros": {"connect": ["j"]}}, WHO: {"type": WHO},
+    }  # fmt: skip
+    tries = [{"number": 1, "url": "http://w/", "elapsed_ms": 1, "status": None, "error": TOKEN}]
+    return {"format": 1, "event": "unknown", "failure": f"bad: {TOKEN}", "tries": tries, "request": request,
+            "response": response, "response_base64": "QmFydA=="}  # fmt: skip
+
+
+def test_nobody_is_left_anywhere_in_a_redacted_line():
+    text = json.dumps(Redaction(b"key")(everywhere())).lower()
+    for trace in (WHO, "cunningham", "QmFydG", "192.0.2.77", "2001:db8", "abababab"):
+        assert trace.lower() not in text, trace
+
+
+def test_a_person_has_one_pseudonym_in_envelope_fields_body_and_answers():
+    redaction = Redaction(b"key")
+    line = redaction(everywhere())
+    request, response = line["request"], line["response"]
+    address, who = redaction.text(TOKEN), redaction.text(WHO)
+    assert request["envelope"]["to"][0]["address"] == address
+    assert request["message"]["headers"][0] == {"name": "From", "value": f"{who} <{address}>"}
+    assert who in request["message"]["body"]["text"]
+    assert address in request["data"]["command"]
+    assert response["changes"][0] == {"op": "add_header", "name": "X-Who", "value": address, "at": "start"}
+    assert response["changes"][1] == {"op": "delete_header", "name": "Subject"}
+    assert request["client"]["address"] in request["message"]["headers"][4]["value"]
+    assert redaction.text("2001:db8::77") in request["message"]["headers"][4]["value"]
+
+
+def test_what_tells_how_to_read_a_message_stays():
+    line = Redaction(b"key")(everywhere())
+    headers = {item["name"]: item["value"] for item in line["request"]["message"]["headers"]}
+    assert headers["Date"] != "Mon, 23 Nov 2026 09:20:03 +0000"
+    assert Redaction(b"key")._field("date", "Mon, 23 Nov 2026 09:20:03 +0000") == "Mon, 23 Nov 2026 09:20:03 +0000"
+    assert headers["Content-Type"].startswith("text/plain; charset=utf-8; ")
+    boundary = re.search(r'"([^"]*)"$', headers["Content-Type"])
+    assert boundary is not None
+    assert line["request"]["message"]["body"]["text"].startswith(f"--{boundary[1]}\r\n")
+    assert line["request"]["mta"]["changes"] == ["add_header"]
+    assert (line["response"]["wants"], line["redacted"]) == (
+        {"events": ["rcpt"], "macros": {"connect": ["j"]}},
+        True,
+    )
+    assert line["response"]["reply"]["code"] == 550
+
+
 def strings(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [text for item in value.values() for text in strings(item)]
