@@ -20,8 +20,9 @@ class CountingObserver(LogObserver):
     def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: Exchange) -> None:
         """Count a call."""
         counters, webhook = self.counters, exchange.webhook
-        add(counters.calls, (webhook, exchange.event, exchange.cause or "ok"))
-        add(counters.attempts, (webhook,), exchange.attempts)
+        call, attempts = (webhook, exchange.event, exchange.cause or "ok"), (webhook,)
+        counters.calls[call] = counters.calls.get(call, 0) + 1
+        counters.attempts[attempts] = counters.attempts.get(attempts, 0) + exchange.attempts
         histogram = counters.latencies.get(webhook)
         if histogram is None:
             histogram = counters.latencies[webhook] = Histogram()

@@ -124,6 +124,7 @@ _UNANSWERED: Mapping[type, Steps] = {
 }
 
 _IMPLICIT_ABORT = (m.Mail, m.Helo)
+_MACRO = Command.MACRO
 _UNUSUAL = frozenset((*_IMPLICIT_ABORT, m.Negotiate, m.EndOfMessage))
 """The commands that may bring more than their own event, or that have no answer agreed yet."""
 _REFUSALS = (m.Reject, m.TempFail, m.ReplyCode)
@@ -202,10 +203,10 @@ class Session:
 
     def receive(self, packet: Frame) -> Step:
         """Take one packet. Raises ProtocolError where it is malformed or against the order."""
+        if packet[0] == _MACRO:
+            return self._announce(packet[1])
         command = decode_command(packet)
         kind = type(command)
-        if kind is m.Macros:
-            return self._announce(cast("m.Macros", command))
         target = self._followers.get(kind)
         if target is None:
             return self._leave_order(cast("Event", command))
@@ -230,10 +231,13 @@ class Session:
         self.state = state
         self._followers = self._order[state]
 
-    def _announce(self, macros: m.Macros) -> Step:
+    def _announce(self, payload: bytes) -> Step:
+        """A MACRO packet, half of all there are: its bytes are kept, and decoded when somebody looks."""
         if self.state is State.START:
             raise ProtocolError("MACRO before OPTNEG")
-        self.macros.announce(macros.stage, macros.payload)
+        if not payload:
+            raise ProtocolError("MACRO without a stage")
+        self.macros.announce(payload[:1], payload[1:])
         return NOTHING
 
     def _leave_order(self, command: Event) -> Step:

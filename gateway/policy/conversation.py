@@ -243,14 +243,15 @@ class Conversation:
         """Ask the webhooks in order; `deadline` on the loop's clock holds for all of them together."""
         name = EVENT_OF[type(event)]
         previous: tuple[r.Previous, ...] = ()
-        accepted = False
+        accepted, last = False, self._to_ask[-1]
         for member in self._to_ask:
             self._asking = member
             judgement = await self._inquiry.put(member, event, previous, deadline)
             if judgement.action in ENDING and not self._is_verdict_ignored(name):
                 return self._end(name, judgement, member)
             accepted = accepted or judgement.action is Action.ACCEPT
-            previous = (*previous, r.Previous(member.webhook.name, judgement.action, member.annotations.copy()))
+            if member is not last:
+                previous = (*previous, r.Previous(member.webhook.name, judgement.action, member.annotations.copy()))
         return self.settle(event, accepted=accepted)
 
     def _is_verdict_ignored(self, event: Event) -> bool:

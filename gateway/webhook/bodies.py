@@ -74,20 +74,16 @@ class AnswerBuffer:
 
     """
 
-    __slots__ = ("_blocks", "_budget", "_chunks", "_reserved", "_size", "limit")
+    __slots__ = ("_blocks", "_budget", "_chunks", "_reserved", "limit", "size")
 
     def __init__(self, limit: int, budget: MemoryBudget | None) -> None:
         self.limit = limit
         self._budget = budget
         self._chunks: list[bytes] = []
         self._blocks: list[bytes] = []
-        self._size = 0
-        self._reserved = 0
-
-    @property
-    def size(self) -> int:
+        self.size = 0
         """Bytes gathered of this answer."""
-        return self._size
+        self._reserved = 0
 
     def fits(self, size: int, status: int) -> bool:
         """Whether a body of `size` bytes is read to its end; False: stop reading, what came is the answer.
@@ -112,10 +108,10 @@ class AnswerBuffer:
             NoRoom: the budget refused.
 
         """
-        size = self._size + len(chunk)
+        size = self.size + len(chunk)
         if (size > FREE_ANSWER_BYTES or size > self.limit) and not self._grow(size, status):
             return False
-        self._size = size
+        self.size = size
         self._chunks.append(chunk)
         if len(self._chunks) == _CHUNKS_IN_BLOCK:
             self._blocks.append(b"".join(self._chunks))
@@ -151,7 +147,7 @@ class AnswerBuffer:
     def _forget(self) -> None:
         self._chunks.clear()
         self._blocks.clear()
-        self._size = self._reserved = 0
+        self.size = self._reserved = 0
 
 
 class KnownAnswers:

@@ -109,7 +109,8 @@ class Connection(asyncio.Protocol):
             raise
         finally:
             self._waiter = None
-            self._answer.drop()
+            if self._answer.size:
+                self._answer.drop()
             self.used = True
 
     def _expect(self, deadline: float) -> None:
