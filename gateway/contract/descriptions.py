@@ -109,7 +109,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "references": "Ids without their angle brackets, with a blank between them.",
         "text": "The plain texts of the message, decoded, line breaks as LF; null where there is none.",
         "html": "Its HTML texts, likewise.",
-        "attachments": "Every part that is in neither text.",
+        "attachments": "Every part that is in neither text, and every one that has a file name.",
         "defects": "What was amiss in the message, in words.",
     },
     "Message": {

@@ -1,7 +1,6 @@
 """`message.parsed` of single messages: what each part of it means (docs/parsed.md)."""
 
 import base64
-import codecs
 import encodings.aliases
 import hashlib
 import os
@@ -202,6 +201,30 @@ def test_the_texts_of_several_parts_stand_below_each_other() -> None:
 def test_a_text_that_is_attached_is_not_text_of_the_message(head: bytes) -> None:
     made = parsed(b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--b\n" + head + b"\n\ntwo\n--b--\n")
     assert (made.text, [item.part_id for item in made.attachments]) == ("one", ["2"])
+
+
+def test_a_text_that_is_shown_and_has_a_file_name_is_an_attachment_as_well() -> None:
+    made = parsed(b'Content-Type: text/plain; name="a.exe"\n\nMZ\n')
+    assert (made.text, [(item.name, item.size) for item in made.attachments]) == ("MZ\n", [("a.exe", 4)])
+
+
+@pytest.mark.parametrize(
+    ("charset", "raw", "text"),
+    [
+        ("iso-8859-1", b"caf\xe9", "caf\u00e9"),
+        ("WINDOWS-1252", b"\x93a\x94", "\u201ca\u201d"),
+        ("koi8-r", b"\xc1", "\u0430"),
+        ("gb2312", "\u4f60\u9555".encode("gb18030"), "\u4f60\u9555"),
+        ("shift_jis", "\u2460".encode("cp932"), "\u2460"),
+        ("iso-2022-jp", b"\x1b$B%F\x1b(B", "\u30c6"),
+        ("utf-16", "\u20ac".encode("utf-16"), "\u20ac"),
+        ("utf-7", b"+IKw-", "\u20ac"),
+    ],
+)
+def test_a_text_is_read_in_its_charset(charset: str, raw: bytes, text: str) -> None:
+    value = f" text/plain (so it says); charset={charset}".encode()
+    made = parse([Field(b"Content-Type ", value)], Memory(raw))
+    assert (made.text, made.defects) == (text, [])
 
 
 def test_text_beyond_its_bound_is_cut_off_within_no_character() -> None:
@@ -453,4 +476,3 @@ def test_the_charsets_that_are_refused_are_no_charsets() -> None:
         noted: list[str] = []
         assert text_of(b"caf\xc3\xa9", name, noted.append) == "caf\u00e9"
         assert noted == ["unknown charset"], name
-    assert codecs.lookup("latin-1").name == "iso8859-1"

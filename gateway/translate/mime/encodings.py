@@ -16,6 +16,8 @@ _BAD_QUOTED = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
 _CHARSET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,39}")
 _NO_CHARSETS = frozenset(("idna", "mbcs", "oem", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"))
 """Codecs of Python that are text encodings in name only."""
+_WIDER: Mapping[str, str] = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949"}
+"""What mail under these names is written in."""
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -118,7 +120,7 @@ def _codec(charset: str | None, note: Note) -> str:
     if not name or name.replace("-", "_") in _NO_CHARSETS or not _decodes_text(name):
         note("unknown charset")
         return "utf-8"
-    return "utf-8" if name == "ascii" else name
+    return "utf-8" if name == "ascii" else _WIDER.get(name, name)
 
 
 def _decodes_text(name: str) -> bool:

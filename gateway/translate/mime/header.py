@@ -19,6 +19,14 @@ _HEADER_BYTES = 64 * 1024
 _PARAMS_BYTES = 8 * 1024
 """What is looked at of a field with parameters: the standard library takes quadratic time."""
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*)", re.DOTALL)
+_READ = frozenset(
+    (
+        *("from", "to", "cc", "reply-to", "subject", "date", "message-id", "in-reply-to", "references"),
+        *("content-type", "content-transfer-encoding", "content-disposition", "content-id"),
+    )
+)
+"""The others may be as large as they like."""
+_AFTER_WORD = re.compile(r"[ \t;(]")
 _TYPE = re.compile(r"[!#$&^_.+a-z0-9-]+/[!#$&^_.+a-z0-9-]+")
 
 Pair = tuple[bytes, bytes]
@@ -32,8 +40,11 @@ class Header:
         self.where = where
         self._fields: dict[str, list[str]] = {}
         for name, value in pairs:
+            key = name.decode("latin-1").strip(" \t").lower()
+            if key not in _READ:
+                continue
             text = value.decode("latin-1").replace("\r", "").replace("\n", "").strip(" \t")
-            self._fields.setdefault(name.decode("latin-1").lower(), []).append(text)
+            self._fields.setdefault(key, []).append(text)
         self._defects = defects
         self._default_type = default_type
         self._params: dict[str, Mapping[str, Param]] = {}
@@ -58,7 +69,7 @@ class Header:
         value = self.first("content-type")
         if value is None:
             return self._default_type
-        found = value.partition(";")[0].strip().lower()
+        found = _word(value)
         if _TYPE.fullmatch(found):
             return found
         self.note("content-type is no type")
@@ -67,12 +78,12 @@ class Header:
     @property
     def encoding(self) -> str:
         """The transfer encoding."""
-        return (self.first("content-transfer-encoding") or "").partition(";")[0].strip().lower()
+        return _word(self.first("content-transfer-encoding") or "")
 
     @property
     def disposition(self) -> str | None:
         """`attachment`, `inline`, or what else is said; None where nothing is."""
-        value = (self.first("content-disposition") or "").partition(";")[0].strip().lower()
+        value = _word(self.first("content-disposition") or "")
         return text_of(value.encode("latin-1"), None, self.note) if value else None
 
     @property
@@ -128,6 +139,11 @@ class Header:
         for key, value in found[1:]:
             params.setdefault(key.lower(), _unquoted(value))
         return params
+
+
+def _word(value: str) -> str:
+    """What stands before parameters and comments, in lower case."""
+    return _AFTER_WORD.split(value, maxsplit=1)[0].lower()
 
 
 def _unquoted(value: Param) -> Param:

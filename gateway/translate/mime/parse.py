@@ -1,6 +1,6 @@
 """`message.parsed`: headers as values, texts as strings, and every other leaf as an attachment.
 
-No leaf is left out: it is part of `text`, part of `html`, or an attachment.
+No leaf is left out: it is part of `text`, part of `html`, or an attachment; a text with a file name is both.
 """
 
 import hashlib
@@ -132,12 +132,15 @@ class _Content:
 
     def take(self, leaf: Leaf) -> None:
         """Put a leaf where it belongs. Raises OSError."""
+        shown = _is_shown(leaf)
+        if shown:
+            self.texts[leaf.header.type].take(leaf, self._decoded(leaf))
+        if not shown or leaf.header.name:
+            self.attachments.append(self._attachment(leaf, self._decoded(leaf)))
+
+    def _decoded(self, leaf: Leaf) -> Iterator[bytes]:
         header = leaf.header
-        content = transfer_decoded(pieces(self._source, leaf.start, leaf.end), header.encoding, header.note)
-        if _is_shown(leaf):
-            self.texts[header.type].take(leaf, content)
-        else:
-            self.attachments.append(self._attachment(leaf, content))
+        return transfer_decoded(pieces(self._source, leaf.start, leaf.end), header.encoding, header.note)
 
     def _attachment(self, leaf: Leaf, content: Iterator[bytes]) -> r.Attachment:
         header, digest, size = leaf.header, hashlib.sha256(), 0
