@@ -163,3 +163,24 @@ async def test_a_flush_that_is_cancelled_leaves_no_open_file(tmp_path: Path) -> 
     await asyncio.get_running_loop().shutdown_default_executor()
     await asyncio.sleep(0)
     assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+async def test_a_body_on_disk_can_be_read_anywhere_also_after_it_was_forgotten() -> None:
+    body = spool(above=10)
+    body.append(b"0123456789")
+    body.append(b"abcdef")
+    stored = await body.on_disk()
+    body.close()
+    assert (stored.size, stored.read(0, 3), stored.read(8, 16)) == (16, b"012", b"89abcdef")
+    with pytest.raises(OSError, match="ends after 16 of 16"):
+        stored.read(10, 17)
+    stored.close()
+
+
+async def test_a_body_that_was_forgotten_is_not_read_from_disk_any_more() -> None:
+    body = spool(above=1)
+    body.append(b"0123456789")
+    await body.flush()
+    body.close()
+    with pytest.raises(OSError, match="no longer there"):
+        await body.on_disk()
