@@ -26,7 +26,7 @@ RULES = (
     Rule("tag_subject", "Tag the subject with [demo]", "end_of_message"),
     Rule("disclaimer", "Add a disclaimer to the text", "end_of_message"),
     Rule("slow", "Be slow: think for a second", "end_of_message", on=False),
-    Rule("broken", "Be broken: answer status 500", "end_of_message", on=False),
+    Rule("broken", "Be broken: answer 500", "end_of_message", on=False),
 )
 
 

@@ -104,7 +104,7 @@ function sides(exchange) {
 }
 
 function side(title, facts, exchange, key, headers) {
-  const heading = el("h4", {}, title, " ", el("span", { class: "dim" }, facts));
+  const heading = el("div", { class: "side-head" }, el("h4", {}, title, " ", el("span", { class: "dim" }, facts)));
   const content = exchange[`${key}_base64`] ? { [`${key}_base64`]: exchange[`${key}_base64`] } : exchange[key];
   const asText = typeof content === "string" ? content : JSON.stringify(content, null, 2);
   heading.append(button("Copy", (event) => copy(asText, heading, title).then((done) => done && flash(event.target, "Copied")), { class: "small", "aria-label": `Copy the ${title.toLowerCase()}` }));

@@ -121,7 +121,7 @@ function subject(item, recording) {
 
 function route(item) {
   if (item.kind === "session") return ["–"];
-  const to = item.to.length ? item.to.slice(0, 3).flatMap((address, at) => [at ? ", " : "", visible(address)]) : ["nobody"];
+  const to = item.to.length ? item.to.slice(0, 3).flatMap((address, at) => [at ? ", " : "", visible(address)]) : [item.ended ? "nobody" : "…"];
   const rest = item.to.length > 3 ? [` and ${item.to.length - 3} more`] : [];
   return [unseen("from "), sender(item.from), el("span", { "aria-hidden": "true" }, " → "), unseen(" to "), ...to, ...rest];
 }

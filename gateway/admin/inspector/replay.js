@@ -45,7 +45,7 @@ async function outcome(exchange, url) {
 
 function shown(exchange, done) {
   const verdict = done.same
-    ? el("p", { class: "same" }, "The answer means the same as then.")
+    ? el("p", { class: "agrees" }, "The answer means the same as then.")
     : el("div", {}, el("p", { class: "differs" }, "The answer differs:"), el("ul", { class: "differences" }, ...done.differences.map((item) => el("li", {}, visible(item)))));
   const steps = difference(lines(exchange), lines(done));
   return [
