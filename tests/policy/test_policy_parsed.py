@@ -4,11 +4,18 @@ import asyncio
 import base64
 import hashlib
 import os
+from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from dialogue import ENVELOPE, EOH, Dialogue, body, dialogue, header, json_of, parts_of
 from gateway_harness import DAT, P
+
+from gateway.mail.fields import Field
+from gateway.policy.parsing import parsed_json
+from gateway.translate.facts import TransactionFacts
+from gateway.translate.render import Audience
 
 ONLY_PARSED = {"include": ["message.parsed"], "events": ["end_of_message"]}
 TEXT = (header(b"From", b" Ann <ann@x.test>"), header(b"Subject", b" =?utf-8?q?caf=C3=A9?="), EOH, body(b"hi\r\n"))
@@ -192,3 +199,58 @@ async def test_a_client_that_goes_away_meanwhile_leaves_nothing_open() -> None:
         await talk.mta.peer.send(P(b"E"))
         await talk.mta.peer.hang_up()
         await talk.gateway.idle()
+
+
+# ── what the disk does ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class BrokenBody:
+    """A body on a disk that fails: at once, or while it is read."""
+
+    size = 100_000
+    is_text = True
+    json_size = size
+
+    def __init__(self, opens: bool) -> None:
+        self.opens = opens
+        self.closed = False
+
+    def in_memory(self) -> bytes | None:
+        return None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b""
+
+    async def on_disk(self) -> "BrokenBody":
+        if not self.opens:
+            raise OSError("the disk is gone")
+        return self
+
+    def read(self, start: int, end: int) -> bytes:
+        raise OSError("half a sector")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("opens", "subject", "defect"),
+    [
+        (False, "hi", "message: the body is not shown"),
+        (True, None, "message: it could not be read: OSError: half a sector"),
+    ],
+)
+async def test_a_disk_that_fails_is_a_defect(opens: bool, subject: str | None, defect: str) -> None:
+    broken = BrokenBody(opens)
+    transaction = TransactionFacts("1", fields=[Field(b"Subject", b" hi")], body=broken, body_size=broken.size)
+    made = msgspec.json.decode(await parsed_json(transaction, Audience("webhook", parsed=True)))
+    assert (made["subject"], made["defects"]) == (subject, [defect])
+    assert broken.closed == opens
+
+
+async def test_the_same_message_is_parsed_once() -> None:
+    transaction = TransactionFacts("1", fields=[Field(b"Subject", b" hi")])
+    made = [await parsed_json(transaction, Audience(name, parsed=True)) for name in ("one", "two")]
+    assert made[0] is made[1]
+    transaction.fields.append(Field(b"X", b" y"))
+    assert await parsed_json(transaction, Audience("three", parsed=True)) is not made[0]

@@ -395,6 +395,27 @@ def test_parts_that_are_nested_too_deeply_are_one_attachment() -> None:
     assert "part 1.1.1.1.1.1.1.1.1.1: parts nested more than 10 deep" in made.defects
 
 
+def test_more_lines_like_boundaries_than_anybody_reads_are_content() -> None:
+    body = b"--b\r\n\r\none" + b"\r\n--bX" * 30_000 + b"\r\n--b--\r\n"
+    made = parse([Field(b"Content-Type", b" multipart/mixed; boundary=b")], Memory(body))
+    assert (made.text or "").startswith("one\n--bX\n--bX")
+    assert "message: more lines like boundaries than are read" in made.defects
+
+
+def test_more_addresses_than_anybody_reads_are_left_out() -> None:
+    value = b" " + b", ".join(b"p%05d@site.example" % number for number in range(3000))
+    made = parse([Field(b"To", value)] * 5, Memory(b""))
+    assert made.to[0].email == "p00000@site.example"
+    assert 12_000 < len(made.to) < 15_000
+    assert all(len(item.email) == len("p00000@site.example") for item in made.to)
+    assert "to: more addresses than are read" in made.defects
+
+
+def test_parameters_that_cannot_be_read_are_a_defect() -> None:
+    made = attached(b"Content-Type: a/b", b"Content-Disposition: attachment; filename*" + b"9" * 5000 + b"*=a")
+    assert (made.name, made.disposition) == (None, "attachment")
+
+
 def test_defects_are_told_once_and_not_without_end() -> None:
     part = b"--b\nContent-Type: a/b\nContent-Transfer-Encoding: base64\n\n!\n"
     made = parsed(b"Content-Type: multipart/mixed; boundary=b\n\n" + part * 300 + b"--b--\n")
