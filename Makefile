@@ -5,7 +5,7 @@ RUNS ?= 1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: bench compose-check demo test check coverage e2e examples format lock clean
+.PHONY: bench compose-check demo test check coverage pictures e2e examples format lock clean
 
 demo: $(STAMP)        ## the gateway with an embedded sample backend and a sample mail every few seconds
 	$(BIN)/milter-gateway demo
@@ -15,6 +15,9 @@ test: $(STAMP)        ## all tests, on all processors
 
 bench: $(STAMP)       ## measures beside other milters, and writes docs/performance.md; ten minutes a run, RUNS=3 for three
 	$(BIN)/python -m benchmarks --write --runs $(RUNS)
+
+pictures: $(STAMP)    ## the inspector's pictures in docs/pictures, with Chromium
+	$(BIN)/python -m tests.browser.pictures
 
 e2e: $(STAMP)         ## the tests with real MTAs alone; prints the matrix
 	$(BIN)/python -m pytest tests/e2e
