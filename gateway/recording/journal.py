@@ -4,12 +4,15 @@ A thread writes, so that neither a slow nor a full disk holds up mail: what cann
 said once.
 """
 
+import gzip
 import os
 import queue
+import stat
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import msgspec
 import structlog
@@ -86,7 +89,7 @@ class Journal:
             self._bytes -= exchange.size
             try:
                 line = msgspec.json.encode(self._change(as_line(exchange))) + b"\n"
-                _write_all(self._file, line)
+                _write_whole(self._file, line)
                 if os.fstat(self._file).st_size > self._limit:
                     self._begin_another()
             except OSError as error:
@@ -104,12 +107,39 @@ class Journal:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        _cut_unfinished(descriptor)
+    return descriptor
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+def _write_whole(descriptor: int, line: bytes) -> None:
+    """Write all of a line or nothing: half a line would spoil the next one. Raises OSError."""
+    size = os.fstat(descriptor).st_size
+    rest = memoryview(line)
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError:
+        if len(rest) < len(line):
+            os.ftruncate(descriptor, size)
+        raise
+
+
+def _cut_unfinished(descriptor: int) -> None:
+    """Cut off the half line that a killed program left at the end of a recording."""
+    size = os.fstat(descriptor).st_size
+    if not size or os.pread(descriptor, 10, 0) != b'{"format":' or os.pread(descriptor, 1, size - 1) == b"\n":
+        return
+    end = size
+    while end:
+        start = max(end - 65536, 0)
+        found = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if found >= 0:
+            os.ftruncate(descriptor, start + found + 1)
+            return
+        end = start
+    os.ftruncate(descriptor, 0)
 
 
 def read(path: Path) -> Iterator[Exchange]:
@@ -120,13 +150,29 @@ def read(path: Path) -> Iterator[Exchange]:
         OSError: the file cannot be read.
 
     """
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+    with _opened(path) as lines:
+        for number, line in enumerate(_whole_lines(path, lines), 1):
             if line.strip():
                 try:
                     yield _exchange(msgspec.json.decode(line))
                 except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, KeyError) as error:
+                    if number > 1 and not line.endswith(b"\n"):
+                        return  # it is being written
                     raise RecordingError(f"{path}:{number}: this is no recorded exchange: {error}") from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The file, also where it was compressed with gzip."""
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    return cast("IO[bytes]", gzip.open(path, "rb")) if compressed else path.open("rb")
+
+
+def _whole_lines(path: Path, lines: IO[bytes]) -> Iterator[bytes]:
+    try:
+        yield from lines
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise RecordingError(f"{path}: this cannot be decompressed: {error}") from error
 
 
 def _exchange(line: dict[str, Any]) -> Exchange:
@@ -136,10 +182,11 @@ def _exchange(line: dict[str, Any]) -> Exchange:
     tries = msgspec.convert(line.get("tries", ()), tuple[Try, ...])
     bodies = {name: _body(line, name) for name in ("request", "response")}
     record: Exchange = msgspec.convert({**known, "type": "Exchange", "time": 0.0}, Exchange)
-    return msgspec.structs.replace(record, **bodies, tries=tries)
+    return msgspec.structs.replace(record, **bodies, tries=tries, redacted=line.get("redacted") is True)
 
 
-_PLAIN = tuple(name for name in Exchange.__struct_fields__ if name not in ("time", "request", "response", "tries"))
+_NOT_PLAIN = ("time", "request", "response", "tries", "redacted")
+_PLAIN = tuple(name for name in Exchange.__struct_fields__ if name not in _NOT_PLAIN)
 
 
 def _body(line: dict[str, Any], name: str) -> bytes | None:

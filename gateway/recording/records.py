@@ -61,6 +61,8 @@ class Exchange(Struct, frozen=True, tag=True):
     request: bytes | None = None
     response: bytes | None = None
     tries: tuple[Try, ...] = ()
+    redacted: bool = False
+    """Read from a file with pseudonyms."""
 
     @property
     def url(self) -> str | None:

@@ -15,6 +15,7 @@ from gateway.translate.form import FORM, split_answer
 from gateway.webhook import Answer, Call, WebhookClient, WebhookError
 
 _INVALID = "invalid"
+_JSON = "application/json"
 
 
 class Outcome(Struct, frozen=True):
@@ -71,7 +72,7 @@ async def send_again(exchange: Exchange, client: WebhookClient, url: str, second
         action=now.action,
         failure=now.failure,
         elapsed_ms=elapsed,
-        differences=tuple(differences(before, now)),
+        differences=tuple(differences(before, now, texts=not exchange.redacted)),
     )
 
 
@@ -80,20 +81,31 @@ def _of(answer: Answer) -> Outcome:
 
 
 def outcome(status: int | None, content_type: str, body: bytes, failure: str | None) -> Outcome:
-    """Read an answer as the gateway would."""
-    if failure is not None and (status is None or not 200 <= status < 300):
-        return Outcome(status, "", {}, failure)
+    """Read an answer as the gateway would, as far as the answer alone tells.
+
+    `failure` is what was wrong then: it counts where there is no answer, and where that was not kept.
+    """
+    answered = status is not None and 200 <= status < 300
+    if failure is not None and not (answered and body):
+        return Outcome(status, _INVALID if answered else "", {}, failure)
     try:
-        message: bytes | None = None
-        if content_type.partition(";")[0].strip().lower() == FORM:
-            body, message = split_answer(content_type, body)
-        said = _said(decode_response(body))
+        said = _read(content_type, body)
     except (InvalidAnswerError, ValueError) as error:
         return Outcome(status, _INVALID, {}, str(error))
-    if message is not None:
-        said["message"] = message
     action = said.pop("action", None) or _implied(said.get("reply"))
     return Outcome(status, action, said)
+
+
+def _read(content_type: str, body: bytes) -> dict[str, Any]:
+    """What is in an answer, a new message included. Raises InvalidAnswerError and ValueError."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if not body or kind == _JSON:
+        return _said(decode_response(body))
+    if kind != FORM:
+        raise InvalidAnswerError(f"the content type is {kind or 'missing'!r}, not {_JSON}")
+    answer, message = split_answer(content_type, body)
+    said = _said(decode_response(answer))
+    return said if message is None else {**said, "message": message}
 
 
 def _implied(reply: Mapping[str, Any] | None) -> str:
@@ -118,16 +130,32 @@ def _without_null(value: Any) -> Any:
     return [_without_null(item) for item in value] if isinstance(value, list) else value
 
 
-def differences(before: Outcome, now: Outcome) -> list[str]:
-    """What is not the same, each in one line."""
+def differences(before: Outcome, now: Outcome, *, texts: bool = True) -> list[str]:
+    """What is not the same, each in one line; without `texts` what people and filters wrote is not compared."""
     found = []
     if _kind(before) != _kind(now):
         found.append(f"{_kind(before)} -> {_kind(now)}")
-    for key in sorted(before.said.keys() | now.said.keys()):
-        old, new = before.said.get(key), now.said.get(key)
+    old_said, new_said = (what.said if texts else _without_texts(what.said) for what in (before, now))
+    for key in sorted(old_said.keys() | new_said.keys()):
+        old, new = old_said.get(key), new_said.get(key)
         if old != new:
             found.append(f"{key}: {_shown(old)} -> {_shown(new)}")
     return found
+
+
+_SHAPES: Mapping[str, tuple[str, ...]] = {"reply": ("code", "enhanced"), "changes": ("op", "name", "at", "nth")}
+_WORDS_OF_CONTRACT = ("next", "wants")
+
+
+def _without_texts(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an answer stays comparable where one of two has pseudonyms: of the rest, that it is there."""
+    return {key: value if key in _WORDS_OF_CONTRACT else _shape(key, value) for key, value in said.items()}
+
+
+def _shape(key: str, value: Any) -> Any:
+    if isinstance(value, list) and key in _SHAPES:
+        return [_shape(key, item) for item in value]
+    return {name: value[name] for name in _SHAPES[key] if name in value} if key in _SHAPES else "…"
 
 
 def _kind(what: Outcome) -> str:

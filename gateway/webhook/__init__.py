@@ -12,6 +12,7 @@
 Arrows point down: client -> lean, httpx_transport -> pool -> connection -> bodies, faults -> transport.
 """
 
+from gateway.webhook.circuit import Circuit
 from gateway.webhook.client import Answer, Attempt, Call, WebhookClient, transport_for
 from gateway.webhook.endpoint import Endpoint
 from gateway.webhook.signature import parse_secret
@@ -42,6 +43,7 @@ __all__ = [
     "BrokenAnswer",
     "Call",
     "Cause",
+    "Circuit",
     "CircuitOpen",
     "ConnectFailed",
     "DeadlineExceeded",

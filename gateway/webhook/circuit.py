@@ -15,12 +15,13 @@ _OURS = frozenset((Cause.NO_ROOM, Cause.BODY, Cause.TOO_LARGE, Cause.CIRCUIT_OPE
 
 
 class Circuit:
-    """Closed until `FAILURES_TO_OPEN` calls fail in a row."""
+    """Closed until so many calls fail in a row; with None it stays closed."""
 
-    __slots__ = ("_failures", "_probe_at")
+    __slots__ = ("_failures", "_probe_at", "_to_open")
 
-    def __init__(self) -> None:
+    def __init__(self, to_open: int | None = FAILURES_TO_OPEN) -> None:
         self._failures = 0
+        self._to_open = to_open
         self._probe_at: float | None = None
         """When the next call may probe; None while it is closed."""
 
@@ -49,10 +50,10 @@ class Circuit:
 
     def failed(self, cause: Cause, now: float) -> bool:
         """A call failed. True where that opens it."""
-        if cause in _OURS:
+        if cause in _OURS or self._to_open is None:
             return False
         self._failures += 1
-        if self._failures < FAILURES_TO_OPEN:
+        if self._failures < self._to_open:
             return False
         opens, self._probe_at = self._probe_at is None, now + OPEN_SECONDS
         return opens

@@ -119,6 +119,7 @@ class WebhookClient:
             raise.
         budget: charged by answers beyond 64 KiB.
         transport: replaces the one that the endpoint would get.
+        circuit: replaces one that opens after five failed calls.
 
     Raises:
         ValueError: a setting is wrong; the message names its key.
@@ -135,6 +136,7 @@ class WebhookClient:
         on_circuit: Callable[[str, WebhookError | None], None] = lambda *_: None,
         budget: MemoryBudget | None = None,
         transport: Transport | None = None,
+        circuit: Circuit | None = None,
     ) -> None:
         endpoint.check()
         self.endpoint = endpoint
@@ -143,7 +145,7 @@ class WebhookClient:
         self._on_alternative = on_alternative
         self._on_circuit = on_circuit
         self._alternatives = Alternatives(endpoint.urls)
-        self._circuit = Circuit()
+        self._circuit = circuit or Circuit()
         self._transport = transport_for(endpoint, budget) if transport is None else transport
 
     async def call(self, call: Call) -> Answer:

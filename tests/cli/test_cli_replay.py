@@ -1,5 +1,6 @@
 """`run --record` and `replay`, as processes, with a real filter in between."""
 
+import gzip
 import json
 import os
 import pty
@@ -106,6 +107,70 @@ def test_with_pseudonyms_nothing_of_the_mail_is_in_the_file(tmp_path: Path) -> N
         record(filter_, path, "--redact")
         assert "bob@site.example" not in path.read_text()
         assert run("replay", str(path), "--webhook", filter_.url).stdout.endswith("different\n")
+
+
+def test_a_redacted_recording_is_compared_by_what_pseudonyms_leave(tmp_path: Path) -> None:
+    path = tmp_path / "mail.jsonl"
+    answers: dict[str, Any] = {"end_of_message": ADD, "rcpt": {"annotations": {"seen": "bob"}}}
+    with backend(answers) as filter_:
+        record(filter_, path, "--redact")
+        same = run("replay", str(path), "--webhook", filter_.url)
+        filter_.answers["end_of_message"] = {"changes": [{"op": "delete_header", "name": "X"}]}
+        different = run("replay", str(path), "--webhook", filter_.url)
+    count = len(path.read_text().splitlines())
+    assert (same.returncode, one_line(same.stdout)) == (0, f"{count} replayed, {count} the same, 0 different")
+    assert "is redacted: actions, codes and kinds of changes were compared, texts were not" in one_line(same.stderr)
+    assert different.returncode == 1
+    assert '[{"op":"add_header","name":"X"}] -> [{"op":"delete_header","name":"X"}]' in different.stdout
+
+
+def test_a_compressed_recording_is_read_as_well(recording: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mail.jsonl.gz"
+    path.write_bytes(gzip.compress(recording.read_bytes()))
+    with backend({"end_of_message": ADD}) as filter_:
+        assert run("replay", str(path), "--webhook", filter_.url).returncode == 0
+        path.write_bytes(path.read_bytes()[:-20])
+        done = run("replay", str(path), "--webhook", filter_.url)
+    assert done.returncode == 2
+    assert "this cannot be decompressed" in one_line(done.stderr)
+
+
+def identity(number: int) -> str:
+    return f"00000000-0000-7000-8000-{number:012}"
+
+
+def test_a_recording_is_replayed_in_its_order_and_every_exchange_is_asked_even_where_all_fail(
+    recording: Path, tmp_path: Path
+) -> None:
+    """More exchanges than are read ahead, of many sessions; a filter that always fails opens no circuit."""
+    many = tmp_path / "many.jsonl"
+    lines = [json.loads(line) for line in recording.read_text().splitlines()]
+    with many.open("w") as file:
+        for number in range(200):
+            line = lines[number % len(lines)]
+            request = line["request"] | {"id": identity(number)}
+            file.write(
+                json.dumps(line | {"id": identity(number), "session_id": f"s{number % 7}", "request": request}) + "\n"
+            )
+    with backend(dict.fromkeys({line["event"] for line in lines}, 503)) as filter_:
+        done = run("replay", str(many), "--webhook", filter_.url, "--json")
+        calls = [item["id"] for item in filter_.calls]
+    shown = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [item["id"] for item in shown] == [identity(number) for number in range(200)]
+    assert {item["status"] for item in shown} == {503}
+    assert sorted(calls) == [item["id"] for item in shown]
+    for session in range(7):
+        of_session = [call for call in calls if int(call[-12:]) % 7 == session]
+        assert of_session == sorted(of_session)
+
+
+def test_a_long_difference_is_printed_in_part(recording: Path) -> None:
+    much = {"changes": [{"op": "replace_body", "text": "new" * 10_000}]}
+    with backend({"end_of_message": much}) as filter_:
+        done = run("replay", str(recording), "--webhook", filter_.url)
+    (line, _) = [line for line in done.stdout.splitlines() if "changes:" in line]
+    assert len(line) < 1000
+    assert line.endswith("… (30033 characters)")
 
 
 @pytest.mark.parametrize(

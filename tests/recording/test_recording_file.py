@@ -2,6 +2,8 @@
 
 import json
 import re
+import resource
+import signal
 import stat
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,42 @@ async def test_a_file_is_appended_to_and_begun_anew_at_its_bound(tmp_path: Path)
     journal.close()
     assert path.read_text() == ""
     assert len((tmp_path / "file.jsonl.1").read_text().splitlines()) == 4
+
+
+async def test_half_a_line_of_a_killed_program_is_cut_off_and_one_being_written_is_left_out(tmp_path: Path):
+    path = tmp_path / "file.jsonl"
+    written = await exchanges()
+    for half in (b'{"format":1,"id":"x', b""):
+        journal = Journal(path)
+        journal.keep(written[0])
+        journal.close()
+        with path.open("ab") as file:
+            file.write(half)
+    assert [item.id for item in read(path)] == [written[0].id] * 2
+    with path.open("ab") as file:
+        file.write(b'{"format":1,"id":"x')
+    assert len(list(read(path))) == 2
+
+
+async def test_what_does_not_fit_on_the_disk_leaves_no_half_line(tmp_path: Path):
+    (first, second, *_) = [item for item in await exchanges() if item.request]
+    path = tmp_path / "file.jsonl"
+    journal = Journal(path)
+    journal.keep(first)
+    journal.close()
+    size = path.stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, limits[1]))
+        journal = Journal(path)
+        journal.keep(second)
+        journal.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert path.stat().st_size == size
+    assert [item.id for item in read(path)] == [first.id]
 
 
 @pytest.mark.parametrize(
