@@ -8,6 +8,7 @@ standard library is all this needs. Everything it makes has a name of its own an
 
 import json
 import re
+import shlex
 import signal
 import smtplib
 import subprocess
@@ -138,6 +139,22 @@ def inspector_answers(compose: Compose) -> str:
     return f"a page of {len(page)} bytes, {len(webhooks)} exchange(s)"
 
 
+def password_can_be_chosen(compose: Compose) -> str:
+    """The line of docs/docker.md."""
+    found = re.search(
+        r"^docker compose (run .* admin-token .*) <my-password$",
+        (compose.directory / "docs/docker.md").read_text(),
+        re.MULTILINE,
+    )
+    check(found, "docs/docker.md tells how the password is chosen")
+    compose(*shlex.split(found[1] if found else ""), stdin="of-my-own-choice\n")
+    compose("restart", "gateway")
+    compose.wait_healthy("gateway")
+    status, text = fetch(compose, "/v1/sessions", "of-my-own-choice")
+    check(status == 200, "the new password is the one", (status, text[:200]))
+    return "of-my-own-choice"
+
+
 def edits_are_loaded(compose: Compose) -> str:
     example = compose.directory / "webhook_examples/tag_subject.py"
     text = example.read_text()
@@ -216,10 +233,20 @@ def sigterm_drains(compose: Compose) -> str:
     return f"exit code 0 after {took:.1f} s, the open mail delivered with its tag"
 
 
-def mail_with(ident: str) -> bytes:
+def large_mail_passes(compose: Compose) -> str:
+    """Above spool_above a mail goes to /tmp, the only place where the gateway may write."""
+    ident = f"<large-{time.time_ns()}@client.example>"
+    mail = mail_with(ident, "x" * 76 + "\r\n", 40_000)
+    with smtplib.SMTP("127.0.0.1", compose.ports["SMTP_PORT"], timeout=60) as client:
+        client.sendmail("ann@client.example", ["bob@demo.example"], mail)
+    check("\nSubject: [EXTERNAL] open\n" in delivered(compose, ident), "the large mail is tagged")
+    return f"{len(mail)} bytes"
+
+
+def mail_with(ident: str, line: str = "hello\r\n", count: int = 1) -> bytes:
     mail = EmailMessage()
     mail["Subject"], mail["Message-ID"] = "open", ident
-    mail.set_content("hello")
+    mail.set_content(line * count)
     return mail.as_bytes(policy=SMTP)
 
 
@@ -278,6 +305,7 @@ STEPS: tuple[Callable[[Compose], str], ...] = (
     starts,
     mail_is_changed,
     inspector_answers,
+    password_can_be_chosen,
     edits_are_loaded,
     nothing_passes_unfiltered,
     sendmail_profile,
@@ -285,6 +313,7 @@ STEPS: tuple[Callable[[Compose], str], ...] = (
     loopback_only,
     hardened,
     sigterm_drains,
+    large_mail_passes,
     tidy_logs,
     unix_socket_is_shared,
     leaves_nothing,

@@ -29,9 +29,13 @@ def check(holds: object, what: str, found: object = "") -> None:
         raise CheckError(f"not true that {what}" + (f": {found}" if found != "" else ""))
 
 
-def run(*args: str | Path, within: float = 60, ok: tuple[int, ...] = (0,), cwd: Path | None = None) -> str:
+def run(
+    *args: str | Path, within: float = 60, ok: tuple[int, ...] = (0,), cwd: Path | None = None, stdin: str = ""
+) -> str:
     """The standard output of a program."""
-    done = subprocess.run(args, capture_output=True, text=True, timeout=within, check=False, cwd=cwd, errors="replace")
+    done = subprocess.run(
+        args, input=stdin, capture_output=True, text=True, timeout=within, check=False, cwd=cwd, errors="replace"
+    )
     if done.returncode not in ok:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-30:])
         raise CheckError(f"{shlex.join(map(str, args))} ended with {done.returncode}:\n{tail}")
@@ -82,9 +86,10 @@ class Compose:
     def image(self, service: str) -> str:
         return f"{self.name}-{service}"
 
-    def __call__(self, *args: str, profiles: tuple[str, ...] = (), within: float = 120) -> str:
+    def __call__(self, *args: str, profiles: tuple[str, ...] = (), within: float = 120, stdin: str = "") -> str:
         flags = [flag for name in profiles for flag in ("--profile", name)]
-        return run(*self._program, "-p", self.name, *self._files, *flags, *args, within=within, cwd=self.directory)
+        command = (*self._program, "-p", self.name, *self._files, *flags, *args)
+        return run(*command, within=within, cwd=self.directory, stdin=stdin)
 
     def container(self, service: str) -> str:
         filters = (self.label, f"label=com.docker.compose.service={service}")
