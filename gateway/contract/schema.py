@@ -46,7 +46,6 @@ _EVENT_LIST: Schema = {"anyOf": [{"type": "array", "items": EVENTS}, _NULL]}
 _OP_LIST: Schema = {"anyOf": [{"type": "array", "items": _OPS}, _NULL]}
 _PARAMS: Schema = {
     "type": "object",
-    "patternProperties": {"_base64(?![\\s\\S])": BASE64},
     "additionalProperties": {"anyOf": [{"type": "string"}, {"const": True}]},
 }
 _GIVEN_PARAMS: Schema = {
