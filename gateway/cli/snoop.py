@@ -56,7 +56,7 @@ def snoop(what: Snoop) -> int:
     path = SocketPath.of(address)
     colour = not what.as_json and _coloured()
     render = renderer(as_json=what.as_json, full=what.full, colour=colour, started=datetime.now(UTC))
-    printer = Printer(sys.stdout.fileno(), render, _complain)
+    printer = Printer(_descriptor(), render, _complain)
     try:
         asyncio.run(_serve(what, sockets, printer))
     finally:
@@ -95,9 +95,14 @@ def _address(what: Snoop) -> Address:
             return TcpAddress(host, port)
 
 
+def _descriptor() -> int:
+    """Where lines go; nowhere, where the program was started without a standard output."""
+    return os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else sys.stdout.fileno()
+
+
 def _coloured() -> bool:
     """A terminal that knows colours, whose user has nothing against them (no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _complain(text: str) -> None:
