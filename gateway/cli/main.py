@@ -203,7 +203,8 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # for terminals that have only a part of all characters
     try:
         code = cli.main(args, prog_name=PROGRAM, standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # started without one
+            sys.stdout.flush()
     except OSError as error:
         code = _give_up_output(error)
     except (KeyboardInterrupt, click.Abort):

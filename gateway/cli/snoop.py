@@ -102,7 +102,12 @@ def _descriptor() -> int:
 
 def _coloured() -> bool:
     """A terminal that knows colours, whose user has nothing against them (no-color.org)."""
-    return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        sys.stdout is not None
+        and sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 def _complain(text: str) -> None:

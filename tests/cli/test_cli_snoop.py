@@ -136,6 +136,12 @@ def test_mail_passes_where_nobody_reads_what_is_printed(libmilter: str, near: st
     assert said == "milter-gateway snoop: lines cannot be written: Broken pipe; mail passes all the same"
 
 
+def test_mail_passes_where_there_is_no_standard_output(libmilter: str, near: str) -> None:
+    process = printing_nowhere(near, libmilter, preexec_fn=lambda: os.close(1))
+    assert call("send", "--milter", near, "--rcpt", "change@site.example").returncode == 0
+    assert ended(process) == ""
+
+
 def test_mail_passes_where_the_disk_is_full(libmilter: str, near: str) -> None:
     with Path("/dev/full").open("wb") as full:
         process = printing_nowhere(near, libmilter, stdout=full)
