@@ -36,6 +36,12 @@ def test_five_failures_in_a_row_open_it():
     assert not circuit.lets_through(100.0 + OPEN_SECONDS - 0.001)
 
 
+def test_one_that_never_opens_lets_everything_through():
+    circuit = Circuit(None)
+    assert [circuit.failed(Cause.CONNECT, 100.0) for _ in range(20)] == [False] * 20
+    assert circuit.lets_through(100.0)
+
+
 def test_one_probe_is_let_through_and_closes_it():
     circuit = opened()
     assert circuit.lets_through(105.0)
@@ -80,7 +86,7 @@ async def told():
 
 def a_call(number: int, seconds: float = 5.0) -> Call:
     deadline = asyncio.get_running_loop().time() + seconds
-    return Call(f"call-{number}", "rcpt", "session", "application/json", b"{}", deadline)
+    return Call(f"call-{number}", "rcpt", "session", "text/plain", b"not of the contract", deadline)
 
 
 @pytest.fixture
