@@ -11,7 +11,7 @@ from gateway.contract.words import Op
 from gateway.mail.address import strip_brackets
 from gateway.mail.fields import Field, header_bytes
 from gateway.milter import messages as m
-from gateway.mta.mail import Mail, split
+from gateway.mta.mail import Mail, split_as_queued
 from gateway.mta.outcome import Result, told
 from gateway.mta.player import Exchanged, Played
 from gateway.mta.report import changes_json
@@ -74,7 +74,7 @@ def change_lines(mail: Mail, result: Result) -> Iterator[str]:
 
 def original(mail: Mail) -> bytes:
     """The message as the MTA has it before the milter."""
-    fields, body = split(mail.raw)
+    fields, body = split_as_queued(mail.raw)
     return header_bytes([Field(*item) for item in fields]) + body
 
 

@@ -85,11 +85,11 @@ def made_up_macros(connect: m.Connect) -> dict[str, str]:
 
 
 def split(raw: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Take a message apart as Postfix does before a milter sees it: the first line that is no field ends the header.
+    """Take a message apart as MTAs do: the first line that is no field ends the header.
 
     Values keep their leading space and have folds as a lone LF; the body has CRLF line ends.
     """
-    lines = _lines(raw)
+    lines = raw.replace(b"\r\n", b"\n").split(b"\n")
     fields: list[tuple[bytes, list[bytes]]] = []
     rest: list[bytes] = []
     for number, line in enumerate(lines):
@@ -101,8 +101,14 @@ def split(raw: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
             rest = lines[number + 1 :] if line == b"" else lines[number:]
             break
         fields.append((match[1], [match[2]]))
-    kept = [(name, b"\n".join(folds)) for name, folds in fields if name.lower() not in DROPPED]
-    return kept, b"".join(line + b"\r\n" for line in rest)
+    return [(name, b"\n".join(folds)) for name, folds in fields], _body(rest)
+
+
+def _body(lines: list[bytes]) -> bytes:
+    """SMTP ends every line, also the last one."""
+    if lines and lines[-1] == b"":
+        lines = lines[:-1]
+    return b"".join(line + b"\r\n" for line in lines)
 
 
 DROPPED = frozenset((b"bcc", b"content-length", b"resent-bcc", b"return-path"))
@@ -110,11 +116,13 @@ DROPPED = frozenset((b"bcc", b"content-length", b"resent-bcc", b"return-path"))
 _MBOX = re.compile(rb">*From ")
 
 
-def _lines(raw: bytes) -> list[bytes]:
-    """The lines that reach the queue: a CR has no place in one, and a first line of mbox becomes a field."""
+def split_as_queued(raw: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The same for a message that a client sends, as Postfix has it in its queue before a milter sees it.
+
+    A CR has no place in a line, a first line of mbox becomes a field, and some fields are taken out.
+    """
     lines = [line.rstrip(b"\r").replace(b"\r", b" ") for line in raw.split(b"\n")]
-    if lines[-1] == b"":  # SMTP ends every line, also the last one
-        lines.pop()
-    if lines and _MBOX.match(lines[0]):
+    if _MBOX.match(lines[0]):
         lines[0] = b"X-Mailbox-Line: " + lines[0]
-    return lines
+    fields, body = split(b"\n".join(lines))
+    return [(name, value) for name, value in fields if name.lower() not in DROPPED], body

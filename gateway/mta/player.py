@@ -13,7 +13,7 @@ from gateway.milter.constants import CHUNK_SIZE, MAX_VERSION, Actions, Command, 
 from gateway.milter.errors import EncodingError, ProtocolError
 from gateway.milter.macros import POSTFIX_DEFAULTS
 from gateway.milter.mta_codec import decode_reply, encode_command, encode_macros
-from gateway.mta.mail import Mail, braced, made_up_macros, octets, spelled, split
+from gateway.mta.mail import Mail, braced, made_up_macros, octets, spelled, split_as_queued
 from gateway.mta.outcome import Result, Verdict, ends_session, once, verdict_of
 
 _REPLY_LIMIT = 1024 * 1024
@@ -102,7 +102,7 @@ class Player:
     async def play(self, mail: Mail) -> Played:
         """Play one mail from connect to its end. Raises PlayError."""
         self._agreement = await self._negotiate()
-        fields, body = split(mail.raw)
+        fields, body = split_as_queued(mail.raw)
         space = bool(self._agreement.steps & Steps.LEADING_SPACE)
         result = Result(
             spelled(mail.sender),

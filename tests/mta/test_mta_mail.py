@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.mta.mail import Mail, braced, octets, spelled, split
+from gateway.mta.mail import Mail, braced, octets, spelled, split, split_as_queued
 
 
 @pytest.mark.parametrize(
@@ -19,14 +19,32 @@ from gateway.mta.mail import Mail, braced, octets, spelled, split
         (b" begins with a blank\n", [], b" begins with a blank\r\n"),
         (b"A: \xff\r\n\r\n\xfe\r\n", [(b"A", b" \xff")], b"\xfe\r\n"),
         (b"A: b\n\n\n\n", [(b"A", b" b")], b"\r\n\r\n"),
+    ],
+)
+def test_a_message_is_taken_apart_as_mtas_do(raw: bytes, fields: list[tuple[bytes, bytes]], body: bytes) -> None:
+    assert split(raw) == (fields, body)
+
+
+@pytest.mark.parametrize(
+    ("raw", "fields", "body"),
+    [
+        (b"", [], b""),
+        (b"A: b\n\nbody", [(b"A", b" b")], b"body\r\n"),
         (b"From a@b Mon\nA: b\n\n", [(b"X-Mailbox-Line", b" From a@b Mon"), (b"A", b" b")], b""),
         (b">From a@b\nA: b\n\n", [(b"X-Mailbox-Line", b" >From a@b"), (b"A", b" b")], b""),
         (b"A: b\rc\r\r\n\r\nd\re\r\r\n", [(b"A", b" b c")], b"d e\r\n"),
         (b"BCC: x@y\n z@y\nA: b\nReturn-Path: <>\nContent-Length: 5\n\n", [(b"A", b" b")], b""),
     ],
 )
-def test_a_message_is_taken_apart_as_mtas_do(raw: bytes, fields: list[tuple[bytes, bytes]], body: bytes) -> None:
-    assert split(raw) == (fields, body)
+def test_what_a_client_sends_reaches_the_queue_as_postfix_has_it(
+    raw: bytes, fields: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    assert split_as_queued(raw) == (fields, body)
+
+
+def test_a_message_that_is_kept_is_taken_apart_as_it_is() -> None:
+    raw = b"Bcc: x@y\r\nReturn-Path: <>\r\n\r\na\rb\r\n"
+    assert split(raw) == ([(b"Bcc", b" x@y"), (b"Return-Path", b" <>")], b"a\rb\r\n")
 
 
 def test_a_header_of_very_many_folds_is_read_in_no_time() -> None:
