@@ -191,10 +191,10 @@ class Backend:
             self._check_requests()
 
     def _check_requests(self) -> None:
-        """What was sent is what is published."""
+        """What was sent is what is published; a test may have thrown a large body away."""
         for received in self.requests:
             is_json = received.headers.get("content-type") == "application/json"
-            if received.event and is_json and len(received.raw) <= MAX_BYTES:
+            if received.event and is_json and 0 < len(received.raw) <= MAX_BYTES:
                 check_request(received.json)
 
     async def start(self) -> Self:
