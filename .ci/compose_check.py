@@ -171,6 +171,20 @@ def edits_are_loaded(compose: Compose) -> str:
     return f"seen after {time.monotonic() - began:.0f} s"
 
 
+def configuration_is_reloaded(compose: Compose) -> str:
+    """After an editor put a new file in place of the old one."""
+    file = compose.directory / "docs/compose/gateway.toml"
+    text = file.read_text()
+    for name in ("renamed", "tag_subject"):
+        fresh = file.with_suffix(".new")
+        fresh.write_text(text.replace('"tag_subject"', f'"{name}"'))
+        fresh.replace(file)
+        compose("kill", "-s", "HUP", "gateway")
+        wanted = f'"webhooks":["{name}","rspamd"],"event":"reloaded"'
+        wait_until(lambda wanted=wanted: wanted in compose.logs("gateway"), f"the configuration with {name}")
+    return "twice"
+
+
 def nothing_passes_unfiltered(compose: Compose) -> str:
     compose("stop", "-t", "10", "backend")
     refused = swaks(compose, ok=(26,))
@@ -307,6 +321,7 @@ STEPS: tuple[Callable[[Compose], str], ...] = (
     inspector_answers,
     password_can_be_chosen,
     edits_are_loaded,
+    configuration_is_reloaded,
     nothing_passes_unfiltered,
     sendmail_profile,
     rspamd_profile,
