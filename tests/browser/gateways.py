@@ -30,18 +30,32 @@ class Running:
 
 @contextmanager
 def gateway_of(
-    directory: Path, url: str, *, record: bool = True, admin: str = "127.0.0.1:0", events: Iterable[str] | None = None
+    directory: Path,
+    url: str,
+    *,
+    record: bool = True,
+    admin: str = "127.0.0.1:0",
+    events: Iterable[str] | None = None,
+    token: str | None = None,
 ) -> Iterator[Running]:
     """`run` with a configuration file."""
     wanted = "" if events is None else f"events = {json.dumps(list(events))}\n"
+    secret = "" if token is None else f'token_file = "{_secret(directory, token)}"\n'
     file = directory / "gateway.toml"
     file.write_text(
-        f'listen = ["inet:0@127.0.0.1"]\n[admin]\nlisten = "{admin}"\nrecord = {str(record).lower()}\n'
+        f'listen = ["inet:0@127.0.0.1"]\n[admin]\nlisten = "{admin}"\nrecord = {str(record).lower()}\n{secret}'
         f'[[webhook]]\nname = "policy"\nurl = "{url}"\nretries = 0\n{wanted}'
     )
     with served("run", "-c", str(file), "--log-format", "json") as text:
         line = wait_for(lambda: _listening(text()), "the line that says where it listens")
         yield Running(line["milter"][0], f"{line['admin']}/")
+
+
+def _secret(directory: Path, token: str) -> Path:
+    file = directory / "token"
+    file.touch(mode=0o600)
+    file.write_text(f"{token}\n")
+    return file
 
 
 def _listening(text: str) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 expect.set_options(timeout=PATIENCE_MS)
 
 SUBJECT = "Subject: Something to try"
+HOSTILE = "#/transactions/<img src=x onerror=alert(1)>"
 
 
 def test_mail_appears_by_itself_with_all_that_the_list_promises(ann: Visitor) -> None:
@@ -280,7 +281,7 @@ def test_a_deep_link_to_what_is_gone_says_so(visit, demo: str) -> None:
     expect(late.detail).to_contain_text("This mail is not kept any more")
 
 
-@pytest.mark.parametrize("place", ["#/sessions/gone", "#/nothing", "#/transactions/%E0%A4%A", "#mail-list"])
+@pytest.mark.parametrize("place", ["#/sessions/gone", "#/nothing", "#/transactions/%E0%A4%A", "#mail-list", HOSTILE])
 def test_an_odd_address_breaks_nothing(visit, demo: str, place: str) -> None:
     lost = visit(demo, place)
     lost.conduct.expected.append("status of 404")

@@ -39,6 +39,31 @@ def test_what_is_not_recorded_is_said_and_how_to_record_it(visit, tmp_path: Path
         expect(call.get_by_role("button", name="Copy as curl")).to_have_count(0)
 
 
+def test_a_trial_tells_what_was_asked_even_where_nothing_is_recorded(visit, tmp_path: Path) -> None:
+    change = {"end_of_message": {"changes": [{"op": "add_header", "name": "X-Tried", "value": "yes"}]}}
+    with backend(change) as asked, gateway_of(tmp_path, asked.url, record=False) as running:
+        ann: Visitor = visit(running.page, "#/try")
+        ann.page.get_by_role("textbox", name="Message").fill("Subject: tried\n\nx\n")
+        ann.page.get_by_role("button", name="Run it").click()
+        call = ann.unfold("end_of_message")
+        expect(call.get_by_role("region", name="Request")).to_contain_text("dry_run: true")
+        expect(call.get_by_role("region", name="Answer")).to_contain_text('name: "X-Tried"')
+        after = ann.detail.get_by_role("group", name="The message after the changes")
+        expect(after).to_contain_text("X-Tried: yes")
+        expect(ann.exchange("rcpt")).to_contain_text("<bob@demo.example>")
+
+
+def test_beyond_loopback_a_browser_logs_in_with_the_token(visit, tmp_path: Path) -> None:
+    with backend() as asked, gateway_of(tmp_path, asked.url, token="t0k-of-ann") as running:
+        ann: Visitor = visit(running.page, http_credentials={"username": "ann", "password": "t0k-of-ann"})
+        deliver(running.milter, b"behind a token")
+        ann.row("behind a token").click()
+        call = ann.unfold("end_of_message")
+        call.get_by_role("button", name="Replay…").click()
+        call.get_by_role("button", name="Send again").click()
+        expect(call).to_contain_text("The answer means the same as then.")
+
+
 def test_a_session_that_was_refused_before_any_mail_is_in_the_list(visit, tmp_path: Path) -> None:
     refusal = {"connect": {"action": "reject", "reply": {"text": "not from there"}}}
     with backend(refusal) as asked, gateway_of(tmp_path, asked.url) as running:
@@ -183,11 +208,11 @@ def test_json_of_any_shape_is_shown(visit, demo: str) -> None:
         odd["deep"] = [odd["deep"]]
     script = """async (value) => {
       const { jsonTree } = await import("/inspector/json.js");
-      document.querySelector("#announcer").replaceWith(jsonTree(JSON.parse(value), 3));
+      document.querySelector("#mail-list").prepend(jsonTree(JSON.parse(value), 3));
     }"""
     ann: Visitor = visit(demo)
     ann.page.evaluate(script, json.dumps(odd))
-    tree = ann.page.locator(".json").last
+    tree = ann.page.locator("#mail-list > .json")
     expect(tree).to_contain_text("Show all 5,000 characters")
     tree.get_by_role("button", name=re.compile("Show 100 more of 150")).click()
     expect(tree.get_by_role("button", name="Show 50 more of 50")).to_be_visible()

@@ -11,12 +11,13 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from cli.cli_program import GATEWAY, PATIENCE_SECONDS, environment, require_program
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Locator, Page, sync_playwright
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 375, "height": 812}
 PATIENCE_MS = 20_000
+DISTURBANCE = "net::ERR_NETWORK_CHANGED"
 VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => {
@@ -78,6 +79,9 @@ class Conduct:
     expected: list[str] = field(default_factory=list)
     """Patterns of console messages that a test provokes."""
 
+    disturbed: bool = False
+    """Whether the machine's networks changed, at which Chromium drops what is under way, on loopback too."""
+
     def watch(self, page: Page) -> None:
         """Note errors, dialogs, and requests to elsewhere."""
         page.set_default_timeout(PATIENCE_MS)
@@ -87,7 +91,9 @@ class Conduct:
         page.on("dialog", lambda dialog: (self.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
 
     def _said(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
+        if DISTURBANCE in text:
+            self.disturbed = True
+        elif kind in ("error", "warning"):
             self.faults.append(f"{kind}: {text}")
 
     def _requested(self, url: str) -> None:
@@ -111,9 +117,16 @@ class Visitor:
         self.conduct.watch(self.page)
 
     def open(self, place: str = "") -> None:
-        """Go there, and wait until the page is live."""
+        """Go there, and wait until the page is live; again where the machine's networks changed meanwhile."""
         self.page.goto(self.address + place)
-        self.page.get_by_role("status").filter(has_text="Live").wait_for()
+        live = self.page.get_by_role("status").filter(has_text="Live")
+        try:
+            live.wait_for(timeout=PATIENCE_MS / 2)
+        except Error:
+            if not self.conduct.disturbed:
+                raise
+            self.page.reload()
+            live.wait_for()
 
     @property
     def rows(self) -> Locator:

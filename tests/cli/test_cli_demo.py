@@ -53,6 +53,18 @@ def test_a_reader_who_goes_away_in_the_middle_of_a_mail_ends_the_demo_without_a_
     assert piped.err == ""
 
 
+def test_the_demo_ends_at_once_though_a_page_watches() -> None:
+    with running("demo", "--interval", "600") as program:
+        program.read_until(lambda: "verdict:" in program.out, "a verdict")
+        page = re.findall(r"http://\S+/", program.out)[0]
+        with urllib.request.urlopen(f"{page}v1/events") as stream:
+            assert stream.readline() == b": live\n"
+            program.signal(signal.SIGTERM)
+            code = program.wait()
+            assert stream.read().strip() == b""
+    assert (code, program.err) == (0, "")
+
+
 def test_two_demos_run_side_by_side() -> None:
     with running("demo", "--interval", "600") as first, running("demo", "--interval", "600") as second:
         addresses = [

@@ -8,15 +8,28 @@ export class ApiError extends Error {
   }
 }
 
+const SECOND_TRY = 300;
+const SILENCE = "The gateway does not answer.";
+
 async function ask(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
-  } catch {
-    throw new ApiError(0, "The gateway does not answer.");
-  }
+  const response = await reach(path, { credentials: "same-origin", cache: "no-store", ...options });
   if (!response.ok) throw new ApiError(response.status, await reason(response));
   return response;
+}
+
+/** A browser drops what is under way when the machine changes networks: what only reads is asked for once more. */
+async function reach(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch {
+    if (options.method !== undefined) throw new ApiError(0, SILENCE);
+  }
+  await new Promise((resolve) => setTimeout(resolve, SECOND_TRY));
+  try {
+    return await fetch(path, options);
+  } catch {
+    throw new ApiError(0, SILENCE);
+  }
 }
 
 async function reason(response) {

@@ -10,9 +10,14 @@ import { visible } from "./text.js";
 import { attemptTimes, bar } from "./timing.js";
 import { EVENTS, factOf, failureMeaning, TELLING } from "./words.js";
 
-/** The line. `span` says where its bar stands; `urlsOf` gives the configured URLs of a webhook. */
-export function exchangeRow(exchange, span, urlsOf) {
+/** The line: `node`, and `place(start, whole)`, which says where its bar stands on the line of time.
+ *
+ * `urlsOf` gives the configured URLs of a webhook; `trial` is what a simulation answered about this call;
+ * `tells` asks for the request at once, to say what the line is about.
+ */
+export function exchangeRow(exchange, { urlsOf, trial, tells }) {
   const fact = el("span", { class: "fact" });
+  const time = el("span", { class: "time-line" });
   const inside = el("div", { class: "exchange-inside" });
   const row = el("details", { class: `exchange${exchange.failure ? " failed" : ""}`, "data-id": exchange.id });
   row.append(
@@ -22,19 +27,26 @@ export function exchangeRow(exchange, span, urlsOf) {
       el("span", { class: "event" }, el("b", {}, exchange.event), fact),
       el("span", { class: "who" }, exchange.webhook),
       el("span", { class: "result" }, ...result(exchange)),
-      bar(span.start, exchange.elapsed_ms, span.whole, exchange.failure ? "bad" : "good"),
+      time,
       el("span", { class: "number" }, lasting(exchange.elapsed_ms)),
     ),
     inside,
   );
-  const full = once(() => api.exchange(exchange.id));
+  const full = once(async () => told(await api.exchange(exchange.id), trial));
   row.addEventListener("toggle", async () => {
     if (row.open && !inside.childNodes.length) await open(inside, full, urlsOf);
   });
-  if (exchange.recorded && TELLING.includes(exchange.event)) {
+  if (tells && (exchange.recorded || trial) && TELLING.includes(exchange.event)) {
     full().then(({ request }) => put(fact, visible(factOf(exchange.event, request))), () => {});
   }
-  return row;
+  const place = (start, whole) => put(time, bar(start, exchange.elapsed_ms, whole, exchange.failure ? "bad" : "good"));
+  return { node: row, place };
+}
+
+/** What is not kept may have been told in the answer of the simulation. */
+function told(exchange, trial) {
+  if (exchange.recorded || !trial) return exchange;
+  return { ...exchange, request: trial.request, response: trial.response, told: true };
 }
 
 function once(make) {
@@ -64,7 +76,7 @@ function parts(exchange, urls) {
     el("p", { class: "dim" }, `${EVENTS[exchange.event] ?? ""} · `, el("time", { title: exactly(exchange.time) }, clock(exchange.time)), " · ", el("code", { class: "id" }, exchange.id)),
     exchange.failure ? failure(exchange) : null,
     actions(exchange, urls),
-    exchange.recorded ? sides(exchange) : unrecorded(exchange),
+    exchange.recorded || exchange.told ? sides(exchange) : unrecorded(exchange),
     attemptTimes(exchange),
   ];
 }

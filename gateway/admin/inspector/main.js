@@ -17,6 +17,7 @@ import { TransactionView } from "./transaction.js";
 import { TryForm } from "./try.js";
 import { verdictOf } from "./words.js";
 
+const OVERVIEW_PAUSE = 400;
 const CHARTS_PAUSE = 5000;
 const REFRESH_PAUSE = 300;
 const HOME = "#/";
@@ -27,7 +28,10 @@ const filters = new Filters(byId("filters"), () => draw());
 const charts = chartCards();
 const health = healthCard();
 const view = new TransactionView(byId("detail"), { store, close, tryAgain });
-const tryForm = new TryForm(byId("try"), (id) => go(`#/transactions/${id}`));
+const tryForm = new TryForm(byId("try"), (answer) => {
+  view.remember(answer);
+  go(`#/transactions/${answer.transaction_id}`);
+});
 const openHelp = helpDialog(byId("help"));
 let lastSeen = null;
 
@@ -57,10 +61,14 @@ function overview() {
   notice("recording", store.recording ? null : ["Bodies and subjects are not recorded: requests, answers and messages cannot be seen here. To keep the latest in memory, set ", el("code", {}, "record = true"), " under ", el("code", {}, "[admin]"), " and start the gateway again."]);
 }
 
+let overviewTimer;
 store.addEventListener("change", () => {
   lastSeen = clock(Date.now());
   draw();
-  overview();
+  overviewTimer ??= setTimeout(() => {
+    overviewTimer = undefined;
+    overview();
+  }, OVERVIEW_PAUSE);
 });
 store.addEventListener("arrived", ({ detail: row }) => announce(`${verdictOf(row)}: ${row.subject ?? "mail"} from ${row.from || "nobody"}`));
 setInterval(() => document.hidden || charts.show(store.sorted(), store.calls), CHARTS_PAUSE);

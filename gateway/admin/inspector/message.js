@@ -3,17 +3,28 @@
 import { button, el, put } from "./dom.js";
 import { difference, withContext } from "./diff.js";
 import { bytes, counted } from "./format.js";
+import { jsonTree } from "./json.js";
 import { bytesOf, escaped, visible } from "./text.js";
 
 const MOST_LINES = 20_000;
 const SHOWN_AT_ONCE = 400;
 
-/** The section of a transaction. `whole` holds before and after, or null where they were not kept. */
-export function messageSection(whole, recording) {
+/** The section of a transaction. `whole` holds before and after, or null where they were not kept.
+ *
+ * `trial` is what a simulation answered: it knows the message after the changes in any case.
+ */
+export function messageSection(whole, recording, trial) {
   const section = el("section", { class: "card", "aria-labelledby": "message-title" }, el("h2", { id: "message-title" }, "Message"));
-  if (!whole.before || !whole.after) section.append(el("p", {}, ...absence(whole, recording)));
+  if (!whole.before || !whole.after) section.append(el("p", {}, ...absence(whole, recording)), ...told(trial));
   else section.append(...comparison(whole.before, whole.after));
   return section;
+}
+
+function told(trial) {
+  if (!trial?.message) return [];
+  const place = el("div", { class: "diff", role: "group", "aria-label": "The message after the changes", tabindex: "0" });
+  draw(place, linesOf(trial.message).map((line) => ({ kind: "same", line })));
+  return [el("h3", {}, "What the changes were"), jsonTree(trial.changes, 3), el("h3", {}, "The message after them"), place];
 }
 
 function absence(whole, recording) {

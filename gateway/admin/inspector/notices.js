@@ -21,8 +21,11 @@ export function announce(words) {
 /** Shows a sentence at the top until it is taken back with null. */
 export function notice(name, words, kind = "") {
   const id = `notice-${name}`;
-  byId(id)?.remove();
-  if (words) byId("notices").append(el("p", { id, class: `notice ${kind}`, role: "status" }, ...[words].flat()));
+  const before = byId(id);
+  const now = words && el("p", { id, class: `notice ${kind}`, role: "status" }, ...[words].flat());
+  if (now && before?.textContent === now.textContent) return; // what was read aloud is not read again
+  before?.remove();
+  if (now) byId("notices").append(now);
 }
 
 const STATES = {

@@ -12,11 +12,13 @@ import { webhookTimes } from "./timing.js";
 import { deciderOf, meaningOf } from "./words.js";
 
 const OF_THE_SESSION = 50;
+const MOST_TELLING = 60;
+const TRIALS = 20;
 
 /** What the page shows in its second half. `store` knows the webhooks; `tryAgain` takes a message into the form. */
 export class TransactionView {
   constructor(place, { store, close, tryAgain }) {
-    Object.assign(this, { place, store, close, tryAgain, id: null });
+    Object.assign(this, { place, store, close, tryAgain, id: null, trials: new Map() });
   }
 
   /** Opens a transaction, or a session that had none. */
@@ -31,6 +33,12 @@ export class TransactionView {
     await this.refresh();
     this.place.scrollTop = 0;
     this.place.querySelector("h1")?.focus({ preventScroll: true });
+  }
+
+  /** Keeps the answers of the latest simulations: they tell what may not have been recorded. */
+  remember(answer) {
+    this.trials.set(answer.transaction_id, answer);
+    if (this.trials.size > TRIALS) this.trials.delete(this.trials.keys().next().value);
   }
 
   shut() {
@@ -66,8 +74,12 @@ export class TransactionView {
     if (this.head.parentNode !== this.place) put(this.place, this.head, this.timelineCard(), this.message);
     put(this.head, ...this.headParts(whole));
     this.drawTimeline([...earlier, ...whole.exchanges], whole.verdict);
-    if (this.drawn?.id !== this.id || this.drawn.ended !== whole.ended) put(this.message, this.kind === "session" ? null : messageSection(whole, this.store.recording));
+    if (this.drawn?.id !== this.id || this.drawn.ended !== whole.ended) this.drawMessage(whole);
     this.drawn = { id: this.id, ended: whole.ended };
+  }
+
+  drawMessage(whole) {
+    put(this.message, this.kind === "session" ? null : messageSection(whole, this.store.recording, this.trials.get(this.id)));
   }
 
   headParts(whole) {
@@ -107,19 +119,27 @@ export class TransactionView {
 
   drawTimeline(exchanges, verdict) {
     const whole = exchanges.reduce((sum, item) => sum + item.elapsed_ms, 0);
-    if (exchanges.length && this.lines.size !== exchanges.length) {
-      let start = 0;
-      const urlsOf = (name) => urlsOfWebhook(this.store, name);
-      for (const item of exchanges) {
-        if (!this.lines.has(item.id)) this.lines.set(item.id, exchangeRow(item, { start, whole }, urlsOf));
-        start += item.elapsed_ms;
-      }
-      put(this.timeline, ...exchanges.map((item) => this.lines.get(item.id)));
-      this.openTelling(exchanges, verdict);
-      put(this.times, el("h3", {}, "Time in the webhooks"), webhookTimes(exchanges));
-    } else if (!exchanges.length) {
-      put(this.timeline, el("p", { class: "dim" }, "No webhook was asked, or the calls are not kept any more."));
+    if (!exchanges.length) put(this.timeline, el("p", { class: "dim" }, "No webhook was asked, or the calls are not kept any more."));
+    if (this.lines.size === exchanges.length) return;
+    let start = 0;
+    for (const item of exchanges) {
+      this.line(item).place(start, whole);
+      start += item.elapsed_ms;
     }
+    const nodes = exchanges.map((item) => this.line(item).node);
+    nodes.forEach((node, at) => this.timeline.children[at] === node || this.timeline.insertBefore(node, this.timeline.children[at] ?? null));
+    this.openTelling(exchanges, verdict);
+    put(this.times, el("h3", {}, "Time in the webhooks"), webhookTimes(exchanges));
+  }
+
+  line(item) {
+    let line = this.lines.get(item.id);
+    if (line === undefined) {
+      const trial = this.trials.get(this.id)?.exchanges.find(({ id }) => id === item.id);
+      line = exchangeRow(item, { urlsOf: (name) => urlsOfWebhook(this.store, name), trial, tells: this.lines.size < MOST_TELLING });
+      this.lines.set(item.id, line);
+    }
+    return line;
   }
 
   /** The call that decided is open at once; else the one at the end of the message. */
@@ -129,7 +149,7 @@ export class TransactionView {
     const passed = ["accepted", "quarantined"].includes(verdict);
     const decided = exchanges.filter((item) => item.failure || (!passed && !quiet.includes(item.action)));
     const telling = decided.at(-1) ?? exchanges.find((item) => item.event === "end_of_message") ?? exchanges.at(-1);
-    this.lines.get(telling.id).open = true;
+    this.lines.get(telling.id).node.open = true;
   }
 }
 

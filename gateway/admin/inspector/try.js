@@ -18,7 +18,7 @@ Ann
 `;
 
 export class TryForm {
-  /** `opened` is called with the id of the transaction that came of it. */
+  /** `opened` is called with the answer, which names the transaction that came of it. */
   constructor(place, opened) {
     this.opened = opened;
     this.raw = null;
@@ -139,7 +139,7 @@ export class TryForm {
       if (!answer.transaction_id) return;
     }
     announce(`Simulated: ${answer.verdict}`);
-    this.opened(answer.transaction_id);
+    this.opened(answer);
   }
 }
 
