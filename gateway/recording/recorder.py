@@ -5,11 +5,11 @@ What costs time is done only where bodies are recorded; otherwise a call costs o
 
 import time
 from collections.abc import Callable, Mapping
-from email.errors import HeaderParseError
-from email.header import decode_header, make_header
-from typing import TypeVar
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
+import structlog
 
 from gateway.contract.words import Action, Event
 from gateway.mail.fields import Field, header_bytes
@@ -17,10 +17,12 @@ from gateway.milter.messages import ReplyCode
 from gateway.policy import rules
 from gateway.recording.records import Client, Exchange, Keeper, Reply, Session, Transaction, Try
 from gateway.translate.facts import SessionFacts, TransactionFacts
+from gateway.translate.mime import words
 from gateway.translate.text import readable
 from gateway.webhook import Attempt
 
 Thing = TypeVar("Thing")
+Facts = ParamSpec("Facts")
 
 _UNDER_WAY = 4096
 """Calls, sessions and transactions under way that are remembered at most; beyond, the oldest is forgotten."""
@@ -37,6 +39,20 @@ _VERDICTS: Mapping[Action, str] = {
 _OF_THE_SESSION = (Event.CONNECT, Event.HELO)
 _GOES_ON = (Event.RCPT, Event.DATA, Event.UNKNOWN)
 """A refusal at these does not end the transaction."""
+
+
+def _told(record: Callable[Concatenate["Recorder", Facts], None]) -> Callable[Concatenate["Recorder", Facts], None]:
+    """Tell the inner observer first, then record. Never raises by itself: a fault of ours costs a record, not mail."""
+
+    @wraps(record)
+    def told(recorder: "Recorder", /, *args: Facts.args, **kwargs: Facts.kwargs) -> None:
+        getattr(recorder.inner, record.__name__)(*args, **kwargs)
+        try:
+            record(recorder, *args, **kwargs)
+        except Exception:
+            recorder.log.exception("something could not be recorded; the mail is not touched by that")
+
+    return told
 
 
 class Recorder:
@@ -60,7 +76,8 @@ class Recorder:
         simulated: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._inner = inner
+        self.inner = inner
+        self.log = structlog.get_logger("gateway")
         self._keeper = keeper
         self._body_limit = record_bytes // _BODY_SHARE
         self._simulated = simulated
@@ -82,11 +99,11 @@ class Recorder:
 
     def began(self, session: SessionFacts) -> None:
         """See `Observer`."""
-        self._inner.began(session)
+        self.inner.began(session)
 
+    @_told
     def exchanged(self, session: SessionFacts, transaction: TransactionFacts | None, exchange: rules.Exchange) -> None:
         """See `Observer`: keep the exchange."""
-        self._inner.exchanged(session, transaction, exchange)
         self._session(session)
         request, response = exchange.request, exchange.response
         kept = Exchange(
@@ -120,17 +137,18 @@ class Recorder:
             if exchange.webhook not in row.webhooks:
                 row.webhooks.append(exchange.webhook)
 
+    @_told
     def fell_back(self, session: SessionFacts, transaction: TransactionFacts | None, fallback: rules.Fallback) -> None:
         """See `Observer`: the policy that took the place of an answer is the reason."""
-        self._inner.fell_back(session, transaction, fallback)
         if transaction is not None:
             row = self._transaction(session, transaction)
             row.reason = f"{fallback.webhook}: {fallback.reason}; {fallback.applied} was applied ({fallback.cause})"
 
     def warned(self, session: SessionFacts, transaction: TransactionFacts | None, webhook: str, text: str) -> None:
         """See `Observer`."""
-        self._inner.warned(session, transaction, webhook, text)
+        self.inner.warned(session, transaction, webhook, text)
 
+    @_told
     def noted(
         self,
         session: SessionFacts,
@@ -139,13 +157,12 @@ class Recorder:
         annotations: Mapping[str, object],
     ) -> None:
         """See `Observer`: annotations of one transaction, by webhook."""
-        self._inner.noted(session, transaction, webhook, annotations)
         if transaction is not None:
             self._transaction(session, transaction).annotations.setdefault(webhook, {}).update(annotations)
 
+    @_told
     def decided(self, session: SessionFacts, transaction: TransactionFacts | None, settled: rules.Settled) -> None:
         """See `Observer`: the verdict."""
-        self._inner.decided(session, transaction, settled)
         if transaction is None or settled.event in _OF_THE_SESSION:
             self._session(session).refused = _reply(settled.reply)
             self._keeper.keep(self._session(session))
@@ -161,9 +178,9 @@ class Recorder:
             self._take_message(row, transaction, accepted=settled.action is Action.ACCEPT)
         self._end(row)
 
+    @_told
     def aborted(self, session: SessionFacts, transaction: TransactionFacts) -> None:
         """See `Observer`: the client, or the MTA, broke off; where all recipients were refused, that is the verdict."""
-        self._inner.aborted(session, transaction)
         row = self._transactions.get(transaction.id)
         if row is None:
             return
@@ -172,9 +189,9 @@ class Recorder:
             row.verdict = "rejected" if row.reply.code >= 500 else "tempfailed"
         self._end(row)
 
+    @_told
     def ended(self, session: SessionFacts, cause: str) -> None:
         """See `Observer`."""
-        self._inner.ended(session, cause)
         known = self._sessions.pop(session.id, None)
         if known is not None:
             known.ended, known.cause = self._clock(), cause
@@ -245,14 +262,8 @@ def _see(row: Transaction, transaction: TransactionFacts) -> None:
 
 
 def _decoded(value: bytes | None) -> str | None:
-    """A field's value for people: encoded words (RFC 2047) as text, broken ones as they stand."""
-    if value is None:
-        return None
-    text = " ".join(readable(value).split())
-    try:
-        return str(make_header(decode_header(text)))
-    except (HeaderParseError, LookupError, ValueError):
-        return text
+    """A field's value for people: one line, encoded words (RFC 2047) as text, broken ones as they stand."""
+    return None if value is None else words(b" ".join(value.split()).decode("latin-1"), lambda _: None)
 
 
 def _reply(reply: ReplyCode | None) -> Reply | None:

@@ -23,6 +23,7 @@ from gateway_harness import (
 
 from gateway.contract.schema import request_schema
 from gateway.recording import Archive, Bounds
+from gateway.recording.records import Kept
 
 BOUNDS = Bounds()
 TAG = {
@@ -94,9 +95,12 @@ async def test_a_transaction_with_its_calls_and_its_message_before_and_after():
     [
         (b" hi", "hi"),
         (b" =?utf-8?q?caf=C3=A9?=\n =?iso-8859-1?q?_cr=E8me?=", "café crème"),
-        (b" =?nonsense?b?!?= x", "=?nonsense?b?!?= x"),
+        (b" =?nonsense?q?caf=C3=A9?= x", "café x"),
         (b" =?utf-8?b?w?= x", "=?utf-8?b?w?= x"),
         (b" caf\xe9", "caf\ufffd"),
+        (b" =?\xff?q?a?= x", "a x"),
+        (b" =?unicode_escape?q?=5CuD800?=", "\\uD800"),
+        (b" =?idna?b?eG4tLQ==?=", "xn--"),
     ],
 )
 async def test_the_subject_of_a_row_is_that_which_arrived_as_people_read_it(value: bytes, shown: str):
@@ -105,6 +109,23 @@ async def test_the_subject_of_a_row_is_that_which_arrived_as_people_read_it(valu
         await mail(gw, *ENVELOPE, CONTENT[0], P(b"LSubject\0" + value + b"\0"), *CONTENT[2:])
         (session,) = (await get(admin, "/v1/sessions"))["sessions"]
     assert session["transactions"][0]["subject"] == shown
+
+
+class Broken(Archive):
+    def keep(self, what: Kept) -> None:
+        raise RecursionError(type(what).__name__)
+
+
+async def test_mail_does_not_fail_where_it_cannot_be_recorded():
+    async with Backend(TAG) as backend, gateway(backend, archive=Broken(BOUNDS, recording=True)) as gw:
+        async with gw.peer() as mta:
+            await mta.start(steps=0)
+            await mta.exchange(*ENVELOPE, *CONTENT)
+            await mta.send(EOM)
+            *_, last = await mta.packets_until_reply()
+            assert last == b"a"
+            await mta.quit()
+        await gw.idle()
 
 
 async def test_every_exchange_is_what_was_sent_and_answered():

@@ -13,6 +13,6 @@ classes are quadratic (nine seconds for one field of 18 KiB).
 
 from gateway.translate.mime.parse import parse, unparsed
 from gateway.translate.mime.source import HIDDEN, Memory, Source
-from gateway.translate.mime.words import FAULTS
+from gateway.translate.mime.words import FAULTS, words
 
-__all__ = ["FAULTS", "HIDDEN", "Memory", "Source", "parse", "unparsed"]
+__all__ = ["FAULTS", "HIDDEN", "Memory", "Source", "parse", "unparsed", "words"]
