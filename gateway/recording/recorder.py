@@ -49,8 +49,8 @@ def _told(record: Callable[Concatenate["Recorder", Facts], None]) -> Callable[Co
         getattr(recorder.inner, record.__name__)(*args, **kwargs)
         try:
             record(recorder, *args, **kwargs)
-        except Exception:
-            recorder.log.exception("something could not be recorded; the mail is not touched by that")
+        except Exception:  # noqa: BLE001 - see above
+            recorder.complain()
 
     return told
 
@@ -77,7 +77,8 @@ class Recorder:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.inner = inner
-        self.log = structlog.get_logger("gateway")
+        self._log = structlog.get_logger("gateway")
+        self._complained = False
         self._keeper = keeper
         self._body_limit = record_bytes // _BODY_SHARE
         self._simulated = simulated
@@ -85,6 +86,12 @@ class Recorder:
         self._tries: dict[str, list[Try]] = {}
         self._sessions: dict[str, Session] = {}
         self._transactions: dict[str, Transaction] = {}
+
+    def complain(self) -> None:
+        """Log the exception of now, where it is the first one."""
+        if not self._complained:
+            self._log.exception("something could not be recorded: what is kept has gaps, mail is not touched by that")
+        self._complained = True
 
     # what the webhook clients tell
 

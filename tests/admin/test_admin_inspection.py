@@ -117,7 +117,8 @@ class Broken(Archive):
 
 
 async def test_mail_does_not_fail_where_it_cannot_be_recorded():
-    async with Backend(TAG) as backend, gateway(backend, archive=Broken(BOUNDS, recording=True)) as gw:
+    broken = Broken(BOUNDS, recording=True)
+    async with Backend(TAG) as backend, gateway(backend, archive=broken, faults_expected=True) as gw:
         async with gw.peer() as mta:
             await mta.start(steps=0)
             await mta.exchange(*ENVELOPE, *CONTENT)
@@ -126,6 +127,7 @@ async def test_mail_does_not_fail_where_it_cannot_be_recorded():
             assert last == b"a"
             await mta.quit()
         await gw.idle()
+        assert len(gw.lines(containing="something could not be recorded")) == 1
 
 
 async def test_every_exchange_is_what_was_sent_and_answered():
