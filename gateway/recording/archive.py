@@ -121,20 +121,30 @@ class Archive:
         bounds, oldest = self._bounds, self._clock() - self._bounds.seconds
         while self._exchanges:
             first = next(iter(self._exchanges.values()))
-            if len(self._exchanges) <= bounds.count and self._bytes <= bounds.bytes and first.time >= oldest:
+            if len(self._exchanges) <= bounds.count and first.time >= oldest:
                 break
             self._forget_exchange(first)
         while self._transactions:
             row = next(iter(self._transactions.values()))
-            if len(self._transactions) <= bounds.count and self._bytes <= bounds.bytes and row.began >= oldest:
+            if len(self._transactions) <= bounds.count and row.began >= oldest:
                 break
             self._forget_transaction(row)
+        while self._bytes > bounds.bytes and (self._exchanges or self._transactions):
+            self._forget_the_older()
         while self._sessions:
             session = next(iter(self._sessions.values()))
             if len(self._sessions) <= bounds.count and session.began >= oldest:
                 break
             del self._sessions[session.session_id]
             self._of_session.pop(session.session_id, None)
+
+    def _forget_the_older(self) -> None:
+        """Of the oldest exchange and the oldest transaction, whichever came first."""
+        exchange, row = next(iter(self._exchanges.values()), None), next(iter(self._transactions.values()), None)
+        if exchange is not None and (row is None or exchange.time <= row.began):
+            self._forget_exchange(exchange)
+        elif row is not None:
+            self._forget_transaction(row)
 
     def _forget_exchange(self, exchange: Exchange) -> None:
         del self._exchanges[exchange.id]

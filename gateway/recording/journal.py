@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 import msgspec
 import structlog
 
-from gateway.recording.records import Exchange, Kept, Try, body_of, moment
+from gateway.recording.records import Exchange, Kept, Try, body_of, moment, without_bodies
 from gateway.translate.text import from_base64
 
 FORMAT = 1
@@ -33,7 +33,7 @@ class RecordingError(ValueError):
 
 def as_line(exchange: Exchange) -> dict[str, Any]:
     """An exchange as it stands in the file."""
-    shown = msgspec.to_builtins(exchange)
+    shown = msgspec.to_builtins(without_bodies(exchange))
     for name in ("type", "request", "response"):
         shown.pop(name)
     shown["time"] = moment(exchange.time)

@@ -224,7 +224,7 @@ def body_of(name: str, raw: bytes | None, content_type: str) -> dict[str, Any]:
 
 def row(transaction: Transaction) -> dict[str, Any]:
     """A transaction as a row of the list."""
-    shown: dict[str, Any] = msgspec.to_builtins(transaction)
+    shown: dict[str, Any] = msgspec.to_builtins(without_bodies(transaction))
     for name in ("type", "received", "changed"):
         shown.pop(name, None)
     shown["from"], shown["to"] = shown.pop("sender"), shown.pop("recipients")

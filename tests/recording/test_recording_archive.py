@@ -73,6 +73,16 @@ def test_the_oldest_goes_where_bodies_take_too_much():
     assert archive.kept_bytes <= 1000
 
 
+def test_messages_that_take_all_the_room_do_not_drive_out_every_exchange():
+    archive = Archive(Bounds(bytes=1000), recording=True, clock=Clock())
+    for number in range(10):
+        archive.keep(exchange(number, at=1000.0 + number, size=200))
+        archive.keep(transaction(number, at=1000.0 + number, size=200))
+        assert archive.kept_bytes <= 1000
+    assert kept(archive) == ["e9", "e8"]
+    assert [archive.transaction(f"t{number}") is not None for number in (6, 7, 8, 9)] == [False, True, True, True]
+
+
 def test_what_is_too_old_goes_even_where_nothing_comes():
     clock = Clock()
     archive = Archive(Bounds(seconds=60), recording=False, clock=clock)
