@@ -97,7 +97,7 @@ def test_colours_follow_the_system_and_can_be_chosen(visit, demo: str) -> None:
     switch.click()
     expect(switch).to_have_accessible_name("Colours: dark. Change")
     assert background(ann) == dark
-    ann.page.reload()
+    ann.reload()
     assert background(ann) == dark
     switch.click()
     assert background(ann) == light

@@ -119,6 +119,14 @@ class Visitor:
     def open(self, place: str = "") -> None:
         """Go there, and wait until the page is live; again where the machine's networks changed meanwhile."""
         self.page.goto(self.address + place)
+        self._wait_until_live()
+
+    def reload(self) -> None:
+        """The same for a page that is open."""
+        self.page.reload()
+        self._wait_until_live()
+
+    def _wait_until_live(self) -> None:
         live = self.page.get_by_role("status").filter(has_text="Live")
         try:
             live.wait_for(timeout=PATIENCE_MS / 2)

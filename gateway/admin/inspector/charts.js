@@ -41,7 +41,12 @@ function card(title) {
 }
 
 function frame(label, ...children) {
-  return svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label }, svg("line", { class: "axis", x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 }), ...children);
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
+    svg("line", { class: "axis", x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 }),
+    ...children,
+  );
 }
 
 function rate(rows, time) {
@@ -60,7 +65,13 @@ function rate(rows, time) {
     return ORDER.filter((word) => piece.has(word)).map((word) => {
       const height = (piece.get(word) / most) * (HEIGHT - 4);
       top -= height;
-      return svg("rect", { class: `fill ${word.replace(" ", "-")}`, x: at * width + width * 0.1, y: top, width: width * 0.8, height });
+      return svg("rect", {
+        class: `fill ${word.replace(" ", "-")}`,
+        x: at * width + width * 0.1,
+        y: top,
+        width: width * 0.8,
+        height,
+      });
     });
   });
   return [frame(words, ...bars), el("figcaption", {}, words)];
@@ -77,8 +88,19 @@ function verdicts(rows) {
     x += width;
     return svg("rect", { class: `fill ${word.replace(" ", "-")}`, x: x - width, y: 0, width, height: 14 });
   });
-  const bar = svg("svg", { class: "share", viewBox: `0 0 ${WIDTH} 14`, preserveAspectRatio: "none", role: "img", "aria-label": words }, ...parts);
-  const legend = present.map((word) => el("li", {}, el("span", { class: `swatch ${word.replace(" ", "-")}`, "aria-hidden": "true" }), `${counts.get(word)} ${word}`));
+  const bar = svg(
+    "svg",
+    { class: "share", viewBox: `0 0 ${WIDTH} 14`, preserveAspectRatio: "none", role: "img", "aria-label": words },
+    ...parts,
+  );
+  const legend = present.map((word) =>
+    el(
+      "li",
+      {},
+      el("span", { class: `swatch ${word.replace(" ", "-")}`, "aria-hidden": "true" }),
+      `${counts.get(word)} ${word}`,
+    ),
+  );
   return [bar, present.length ? el("ul", { class: "legend" }, ...legend) : el("figcaption", {}, words)];
 }
 
@@ -96,7 +118,11 @@ function latency(calls, time) {
     if (!piece.length) return [];
     const x = (at + 0.5) * width;
     const [half, most] = [height(percentile(piece, 0.5)), height(percentile(piece, 0.95))];
-    return [svg("line", { class: "range", x1: x, x2: x, y1: half, y2: most }), tick("p95", x, most, width), tick("p50", x, half, width)];
+    return [
+      svg("line", { class: "range", x1: x, x2: x, y1: half, y2: most }),
+      tick("p95", x, most, width),
+      tick("p50", x, half, width),
+    ];
   });
   return [frame(words, ...marks), el("figcaption", {}, words)];
 }

@@ -18,7 +18,13 @@ export async function copy(text, near, what) {
 function byHand(text, near, what) {
   near.parentNode.querySelector(".by-hand")?.remove();
   const field = el("textarea", { readonly: true, rows: 6, "aria-label": what }, text);
-  const box = el("div", { class: "by-hand" }, el("p", {}, "The browser does not let this page copy (it does at https and at 127.0.0.1). Copy it from here:"), field, button("Close", () => box.remove(), { class: "small" }));
+  const box = el(
+    "div",
+    { class: "by-hand" },
+    el("p", {}, "The browser does not let this page copy (it does at https and at 127.0.0.1). Copy it from here:"),
+    field,
+    button("Close", () => box.remove(), { class: "small" }),
+  );
   near.after(box);
   field.select();
 }

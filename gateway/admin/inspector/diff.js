@@ -68,7 +68,8 @@ export function withContext(steps, context = 3) {
   const wanted = new Array(steps.length).fill(false);
   steps.forEach(({ kind }, at) => {
     if (kind === "same") return;
-    for (let near = Math.max(0, at - context); near <= Math.min(steps.length - 1, at + context); near += 1) wanted[near] = true;
+    for (let near = Math.max(0, at - context); near <= Math.min(steps.length - 1, at + context); near += 1)
+      wanted[near] = true;
   });
   const shown = [];
   steps.forEach((item, at) => {

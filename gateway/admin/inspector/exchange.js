@@ -37,7 +37,10 @@ export function exchangeRow(exchange, { urlsOf, trial, tells }) {
     if (row.open && !inside.childNodes.length) await open(inside, full, urlsOf);
   });
   if (tells && (exchange.recorded || trial) && TELLING.includes(exchange.event)) {
-    full().then(({ request }) => put(fact, visible(factOf(exchange.event, request))), () => {});
+    full().then(
+      ({ request }) => put(fact, visible(factOf(exchange.event, request))),
+      () => {},
+    );
   }
   const place = (start, whole) => put(time, bar(start, exchange.elapsed_ms, whole, exchange.failure ? "bad" : "good"));
   return { node: row, place };
@@ -73,16 +76,28 @@ async function open(inside, full, urlsOf) {
 
 function parts(exchange, urls) {
   return [
-    el("p", { class: "dim" }, `${EVENTS[exchange.event] ?? ""} · `, el("time", { title: exactly(exchange.time) }, clock(exchange.time)), " · ", el("code", { class: "id" }, exchange.id)),
+    el(
+      "p",
+      { class: "dim" },
+      `${EVENTS[exchange.event] ?? ""} · `,
+      el("time", { title: exactly(exchange.time) }, clock(exchange.time)),
+      " · ",
+      el("code", { class: "id" }, exchange.id),
+    ),
     exchange.failure ? failure(exchange) : null,
+    attemptTimes(exchange),
     actions(exchange, urls),
     exchange.recorded || exchange.told ? sides(exchange) : unrecorded(exchange),
-    attemptTimes(exchange),
   ];
 }
 
 function failure(exchange) {
-  return el("div", { class: "failure" }, el("p", {}, el("b", {}, visible(exchange.failure))), el("p", {}, failureMeaning(exchange)));
+  return el(
+    "div",
+    { class: "failure" },
+    el("p", {}, el("b", {}, visible(exchange.failure))),
+    el("p", {}, failureMeaning(exchange)),
+  );
 }
 
 function actions(exchange, urls) {
@@ -119,12 +134,24 @@ function side(title, facts, exchange, key, headers) {
   const heading = el("div", { class: "side-head" }, el("h4", {}, title, " ", el("span", { class: "dim" }, facts)));
   const content = exchange[`${key}_base64`] ? { [`${key}_base64`]: exchange[`${key}_base64`] } : exchange[key];
   const asText = typeof content === "string" ? content : JSON.stringify(content, null, 2);
-  heading.append(button("Copy", (event) => copy(asText, heading, title).then((done) => done && flash(event.target, "Copied")), { class: "small", "aria-label": `Copy the ${title.toLowerCase()}` }));
+  heading.append(
+    button("Copy", (event) => copy(asText, heading, title).then((done) => done && flash(event.target, "Copied")), {
+      class: "small",
+      "aria-label": `Copy the ${title.toLowerCase()}`,
+    }),
+  );
   return el(
     "section",
     { "aria-label": title },
     heading,
-    headers ? el("details", { class: "fields" }, el("summary", {}, counted(Object.keys(headers).length, "header field")), jsonTree(headers, 1)) : null,
+    headers
+      ? el(
+          "details",
+          { class: "fields" },
+          el("summary", {}, counted(Object.keys(headers).length, "header field")),
+          jsonTree(headers, 1),
+        )
+      : null,
     content === null ? el("p", { class: "dim" }, emptyWords(exchange)) : jsonTree(content, key === "request" ? 2 : 4),
   );
 }
@@ -142,7 +169,10 @@ function emptyWords({ failure, tries, response_bytes: size }) {
 }
 
 function unrecorded(exchange) {
-  const why = exchange.request_bytes === null ? "it lay on the disk while it was sent" : "bodies are not recorded, or this one was too large";
+  const why =
+    exchange.request_bytes === null
+      ? "it lay on the disk while it was sent"
+      : "bodies are not recorded, or this one was too large";
   return el(
     "p",
     { class: "dim" },

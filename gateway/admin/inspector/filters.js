@@ -35,22 +35,44 @@ export class Filters {
     this.wanted = { ...EVERYTHING };
     this.changed = changed;
     this.search = el("input", {
-      type: "search", name: "text", placeholder: "Search: address, subject, reply, id…  (/)", "aria-label": "Search the list",
-      autocomplete: "off", spellcheck: "false",
+      type: "search",
+      name: "text",
+      placeholder: "Search: address, subject, reply, id…  (/)",
+      "aria-label": "Search the list",
+      autocomplete: "off",
+      spellcheck: "false",
     });
-    this.verdict = choice("verdict", "Verdict", [["", "Every verdict"], ...[...VERDICTS, "under way"].map((word) => [word, word])]);
+    this.verdict = choice("verdict", "Verdict", [
+      ["", "Every verdict"],
+      ...[...VERDICTS, "under way"].map((word) => [word, word]),
+    ]);
     this.webhook = choice("webhook", "Webhook", [["", "Every webhook"]]);
-    this.kind = choice("kind", "Real or simulated", [["", "Real and simulated"], ["real", "real mail"], ["simulated", "simulated"]]);
+    this.kind = choice("kind", "Real or simulated", [
+      ["", "Real and simulated"],
+      ["real", "real mail"],
+      ["simulated", "simulated"],
+    ]);
     this.failures = el("input", { type: "checkbox", name: "failures" });
     this.count = el("output", { class: "count", name: "count", "aria-label": "Shown" });
-    put(form, this.search, this.verdict, this.webhook, this.kind, el("label", { class: "check" }, this.failures, "Failures only"), this.count);
+    put(
+      form,
+      this.search,
+      this.verdict,
+      this.webhook,
+      this.kind,
+      el("label", { class: "check" }, this.failures, "Failures only"),
+      this.count,
+    );
     form.addEventListener("input", () => this.read());
     form.addEventListener("submit", (event) => event.preventDefault());
   }
 
   read() {
     this.wanted = {
-      text: this.search.value, verdict: this.verdict.value, webhook: this.webhook.value, kind: this.kind.value,
+      text: this.search.value,
+      verdict: this.verdict.value,
+      webhook: this.webhook.value,
+      kind: this.kind.value,
       failures: this.failures.checked,
     };
     this.changed();
@@ -72,7 +94,11 @@ export class Filters {
     const shown = [...this.webhook.options].slice(1).map((option) => option.value);
     if (names.join("\n") === shown.join("\n")) return;
     const chosen = this.webhook.value;
-    put(this.webhook, el("option", { value: "" }, "Every webhook"), ...names.map((name) => el("option", { value: name }, name)));
+    put(
+      this.webhook,
+      el("option", { value: "" }, "Every webhook"),
+      ...names.map((name) => el("option", { value: name }, name)),
+    );
     this.webhook.value = names.includes(chosen) ? chosen : "";
   }
 

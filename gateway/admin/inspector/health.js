@@ -7,8 +7,17 @@ import { visible } from "./text.js";
 /** The card; `show(webhooks)` brings it up to date. */
 export function healthCard() {
   const list = el("ul", { class: "webhooks" });
-  const card = el("section", { class: "card", "aria-labelledby": "health-title" }, el("h2", { id: "health-title" }, "Webhooks"), list);
-  return { card, show: (webhooks) => put(list, ...(webhooks.length ? webhooks.map(row) : [el("li", { class: "dim" }, "None is configured.")])) };
+  const card = el(
+    "section",
+    { class: "card", "aria-labelledby": "health-title" },
+    el("h2", { id: "health-title" }, "Webhooks"),
+    list,
+  );
+  return {
+    card,
+    show: (webhooks) =>
+      put(list, ...(webhooks.length ? webhooks.map(row) : [el("li", { class: "dim" }, "None is configured.")])),
+  };
 }
 
 /** In a word: what the last call says. */
@@ -24,7 +33,16 @@ function row(webhook) {
   return el(
     "li",
     {},
-    el("p", {}, el("span", { class: `lamp ${kind}`, "aria-hidden": "true" }), el("b", {}, webhook.name), " ", el("span", { class: `state ${kind}` }, word), " ", el("span", { class: "dim url" }, visible(webhook.urls.join(", ")))),
+    el(
+      "p",
+      {},
+      el("span", { class: `lamp ${kind}`, "aria-hidden": "true" }),
+      el("b", {}, webhook.name),
+      " ",
+      el("span", { class: `state ${kind}` }, word),
+      " ",
+      el("span", { class: "dim url" }, visible(webhook.urls.join(", "))),
+    ),
     el(
       "p",
       { class: "dim" },
@@ -33,6 +51,15 @@ function row(webhook) {
       calls ? ` · half within ${lasting(p50)}, 95% within ${lasting(p95)}` : "",
       ok ? [" · last answer ", el("time", { title: exactly(ok) }, clock(ok))].map((item) => item) : "",
     ),
-    failure ? el("p", { class: "last-failure" }, "Last failure ", el("time", { title: exactly(failure.time) }, clock(failure.time)), ": ", visible(failure.reason)) : null,
+    failure
+      ? el(
+          "p",
+          { class: "last-failure" },
+          "Last failure ",
+          el("time", { title: exactly(failure.time) }, clock(failure.time)),
+          ": ",
+          visible(failure.reason),
+        )
+      : null,
   );
 }

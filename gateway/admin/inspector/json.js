@@ -30,7 +30,12 @@ function branch(key, value, depth) {
   if (!count) return el("div", { class: "leaf" }, ...name(key), el("span", { class: "dim" }, open + close));
   const what = isList ? counted(count, "item") : counted(count, "key");
   const inside = el("div", { class: "inside" });
-  const folded = el("details", { open: depth > 0 }, el("summary", {}, ...name(key), el("span", { class: "dim" }, `${open} ${what} ${close}`)), inside);
+  const folded = el(
+    "details",
+    { open: depth > 0 },
+    el("summary", {}, ...name(key), el("span", { class: "dim" }, `${open} ${what} ${close}`)),
+    inside,
+  );
   const unfold = () => {
     if (folded.open && !inside.childNodes.length) grow(inside, Object.entries(value), 0, depth - 1, isList, value);
   };
@@ -43,13 +48,19 @@ function branch(key, value, depth) {
 function grow(inside, entries, from, depth, isList, siblings) {
   const until = Math.min(from + MANY, entries.length);
   for (const [key, value] of entries.slice(from, until)) {
-    inside.append(node(key, value, isList ? Math.min(depth, entries.length > 12 ? 0 : depth) : depth, isList ? null : siblings));
+    inside.append(
+      node(key, value, isList ? Math.min(depth, entries.length > 12 ? 0 : depth) : depth, isList ? null : siblings),
+    );
   }
   if (until === entries.length) return;
-  const more = button(`Show ${Math.min(MANY, entries.length - until)} more of ${entries.length - until}`, () => {
-    more.remove();
-    grow(inside, entries, until, depth, isList, siblings);
-  }, { class: "small" });
+  const more = button(
+    `Show ${Math.min(MANY, entries.length - until)} more of ${entries.length - until}`,
+    () => {
+      more.remove();
+      grow(inside, entries, until, depth, isList, siblings);
+    },
+    { class: "small" },
+  );
   inside.append(more);
 }
 
@@ -63,14 +74,18 @@ function text(value) {
   const shown = el("span", { class: "string" });
   put(shown, ...quoted(value.slice(0, LONG_TEXT)));
   if (value.length <= LONG_TEXT) return shown;
-  const all = button(`Show all ${value.length.toLocaleString("en-GB")} characters`, () => put(shown, ...quoted(value)), { class: "small" });
+  const all = button(
+    `Show all ${value.length.toLocaleString("en-GB")} characters`,
+    () => put(shown, ...quoted(value)),
+    { class: "small" },
+  );
   shown.append("… ", all);
   return shown;
 }
 
 function quoted(value) {
   const lines = value.split(/(?<=\n)/u);
-  return ["\"", ...lines.flatMap(line), "\""];
+  return ['"', ...lines.flatMap(line), '"'];
 }
 
 function line(whole) {
@@ -85,7 +100,17 @@ function note(key, value, siblings) {
   if (typeof value !== "string" || siblings === null || !/(^|_)base64$/u.test(key ?? "")) return [];
   const about = key === "base64" ? null : key.slice(0, -"_base64".length);
   const size = bytes(bytesOf(value).length);
-  const what = about !== null && about in siblings ? `the exact bytes of “${about}”, which are no UTF-8` : "bytes that are no UTF-8 text";
+  const what =
+    about !== null && about in siblings
+      ? `the exact bytes of “${about}”, which are no UTF-8`
+      : "bytes that are no UTF-8 text";
   const start = escaped(value.slice(0, PREVIEW));
-  return [el("span", { class: "note" }, ` ← ${what} (${size}): `, el("code", {}, start + (value.length > PREVIEW ? "…" : "")))];
+  return [
+    el(
+      "span",
+      { class: "note" },
+      ` ← ${what} (${size}): `,
+      el("code", {}, start + (value.length > PREVIEW ? "…" : "")),
+    ),
+  ];
 }

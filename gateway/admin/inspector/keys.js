@@ -27,14 +27,26 @@ export function listenToKeys(actions) {
 
 /** Fills the dialog; the answer opens it. */
 export function helpDialog(dialog) {
-  const rows = KEYS.map(([key, words]) => el("tr", {}, el("th", { scope: "row" }, ...keyCaps(key)), el("td", {}, words)));
+  const rows = KEYS.map(([key, words]) =>
+    el("tr", {}, el("th", { scope: "row" }, ...keyCaps(key)), el("td", {}, words)),
+  );
   put(
     dialog,
     el("h2", { id: "help-title" }, "Keys"),
     el("table", {}, el("tbody", {}, ...rows)),
     el("h2", {}, "What this page shows"),
-    el("p", {}, "Every mail that passes the gateway, as it happens: what was asked of each webhook, what it answered, and what became of the mail. All of it comes from the admin API, which is described under ", el("a", { href: "docs" }, "API"), "."),
-    el("p", {}, "Latency is the time that all webhooks took together. “Decided by” is the webhook whose answer, or failure, made the verdict."),
+    el(
+      "p",
+      {},
+      "Every mail that passes the gateway, as it happens: what was asked of each webhook, what it answered, and what became of the mail. All of it comes from the admin API, which is described under ",
+      el("a", { href: "docs" }, "API"),
+      ".",
+    ),
+    el(
+      "p",
+      {},
+      "Latency is the time that all webhooks took together. “Decided by” is the webhook whose answer, or failure, made the verdict.",
+    ),
     button("Close", () => dialog.close(), { class: "primary" }),
   );
   return () => dialog.showModal();

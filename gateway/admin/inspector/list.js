@@ -80,7 +80,11 @@ export class MailList {
 
 function header() {
   const words = ["Time", "Verdict", "Subject", "From → to", "Client", "Decided by", "Latency"];
-  return el("div", { class: "row head", "aria-hidden": "true" }, ...words.map((word) => el("span", { class: `h-${word.split(" ")[0].toLowerCase()}` }, word)));
+  return el(
+    "div",
+    { class: "row head", "aria-hidden": "true" },
+    ...words.map((word) => el("span", { class: `h-${word.split(" ")[0].toLowerCase()}` }, word)),
+  );
 }
 
 function newRow(item) {
@@ -121,9 +125,18 @@ function subject(item, recording) {
 
 function route(item) {
   if (item.kind === "session") return ["–"];
-  const to = item.to.length ? item.to.slice(0, 3).flatMap((address, at) => [at ? ", " : "", visible(address)]) : [item.ended ? "nobody" : "…"];
+  const to = item.to.length
+    ? item.to.slice(0, 3).flatMap((address, at) => [at ? ", " : "", visible(address)])
+    : [item.ended ? "nobody" : "…"];
   const rest = item.to.length > 3 ? [` and ${item.to.length - 3} more`] : [];
-  return [unseen("from "), sender(item.from), el("span", { "aria-hidden": "true" }, " → "), unseen(" to "), ...to, ...rest];
+  return [
+    unseen("from "),
+    sender(item.from),
+    el("span", { "aria-hidden": "true" }, " → "),
+    unseen(" to "),
+    ...to,
+    ...rest,
+  ];
 }
 
 /** A client's name, or what it calls itself where the MTA knows none; and its address. */

@@ -48,8 +48,18 @@ function draw() {
 
 function nothing() {
   if (!store.loaded) return el("p", {}, "Asking the gateway…");
-  if (filters.active && store.rows.size) return [el("p", {}, "No mail is like that."), button("Show all mail", () => filters.clear())];
-  return [el("p", {}, "No mail has come yet."), el("p", { class: "dim" }, "It appears here as soon as the MTA asks the gateway. Until then you can ", el("a", { href: "#/try" }, "try a message"), ".")];
+  if (filters.active && store.rows.size)
+    return [el("p", {}, "No mail is like that."), button("Show all mail", () => filters.clear())];
+  return [
+    el("p", {}, "No mail has come yet."),
+    el(
+      "p",
+      { class: "dim" },
+      "It appears here as soon as the MTA asks the gateway. Until then you can ",
+      el("a", { href: "#/try" }, "try a message"),
+      ".",
+    ),
+  ];
 }
 
 function overview() {
@@ -58,7 +68,18 @@ function overview() {
   tryForm.offer(names);
   health.show(store.webhooks);
   charts.show(store.sorted(), store.calls);
-  notice("recording", store.recording ? null : ["Bodies and subjects are not recorded: requests, answers and messages cannot be seen here. To keep the latest in memory, set ", el("code", {}, "record = true"), " under ", el("code", {}, "[admin]"), " and start the gateway again."]);
+  notice(
+    "recording",
+    store.recording
+      ? null
+      : [
+          "Bodies and subjects are not recorded: requests, answers and messages cannot be seen here. To keep the latest in memory, set ",
+          el("code", {}, "record = true"),
+          " under ",
+          el("code", {}, "[admin]"),
+          " and start the gateway again.",
+        ],
+  );
 }
 
 let overviewTimer;
@@ -70,7 +91,9 @@ store.addEventListener("change", () => {
     overview();
   }, OVERVIEW_PAUSE);
 });
-store.addEventListener("arrived", ({ detail: row }) => announce(`${verdictOf(row)}: ${row.subject ?? "mail"} from ${row.from || "nobody"}`));
+store.addEventListener("arrived", ({ detail: row }) =>
+  announce(`${verdictOf(row)}: ${row.subject ?? "mail"} from ${row.from || "nobody"}`),
+);
 setInterval(() => document.hidden || charts.show(store.sorted(), store.calls), CHARTS_PAUSE);
 
 // the open mail follows what happens to it

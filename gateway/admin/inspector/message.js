@@ -14,7 +14,11 @@ const SHOWN_AT_ONCE = 400;
  * `trial` is what a simulation answered: it knows the message after the changes in any case.
  */
 export function messageSection(whole, recording, trial) {
-  const section = el("section", { class: "card", "aria-labelledby": "message-title" }, el("h2", { id: "message-title" }, "Message"));
+  const section = el(
+    "section",
+    { class: "card", "aria-labelledby": "message-title" },
+    el("h2", { id: "message-title" }, "Message"),
+  );
   if (!whole.before || !whole.after) section.append(el("p", {}, ...absence(whole, recording)), ...told(trial));
   else section.append(...comparison(whole.before, whole.after));
   return section;
@@ -22,15 +26,32 @@ export function messageSection(whole, recording, trial) {
 
 function told(trial) {
   if (!trial?.message) return [];
-  const place = el("div", { class: "diff", role: "group", "aria-label": "The message after the changes", tabindex: "0" });
-  draw(place, linesOf(trial.message).map((line) => ({ kind: "same", line })));
-  return [el("h3", {}, "What the changes were"), jsonTree(trial.changes, 3), el("h3", {}, "The message after them"), place];
+  const place = el("div", {
+    class: "diff",
+    role: "group",
+    "aria-label": "The message after the changes",
+    tabindex: "0",
+  });
+  draw(
+    place,
+    linesOf(trial.message).map((line) => ({ kind: "same", line })),
+  );
+  return [
+    el("h3", {}, "What the changes were"),
+    jsonTree(trial.changes, 3),
+    el("h3", {}, "The message after them"),
+    place,
+  ];
 }
 
 function absence(whole, recording) {
   if (!whole.ended) return ["It is still on its way."];
   if (recording) return ["It was not kept: it did not come to its end, it was too large, or it lay on the disk."];
-  return ["Messages are not recorded. To keep them in memory, set ", el("code", {}, "[admin] record = true"), " and start the gateway again."];
+  return [
+    "Messages are not recorded. To keep them in memory, set ",
+    el("code", {}, "[admin] record = true"),
+    " and start the gateway again.",
+  ];
 }
 
 function comparison(before, after) {
@@ -45,14 +66,22 @@ function comparison(before, after) {
     draw(place, steps);
     return [el("p", { class: "dim" }, `Handed back as it came (${bytes(before.size)}).`), place];
   }
-  const words = el("p", { class: "dim" }, `${bytes(before.size)} came, ${bytes(after.size)} went on; ${counted(changed, "line")} differ${changed === 1 ? "s" : ""}.`);
+  const words = el(
+    "p",
+    { class: "dim" },
+    `${bytes(before.size)} came, ${bytes(after.size)} went on; ${counted(changed, "line")} differ${changed === 1 ? "s" : ""}.`,
+  );
   const short = withContext(steps);
   let all = false;
-  const toggle = button("Show the whole message", () => {
-    all = !all;
-    toggle.textContent = all ? "Show only what differs" : "Show the whole message";
-    draw(place, all ? steps : short);
-  }, { class: "small" });
+  const toggle = button(
+    "Show the whole message",
+    () => {
+      all = !all;
+      toggle.textContent = all ? "Show only what differs" : "Show the whole message";
+      draw(place, all ? steps : short);
+    },
+    { class: "small" },
+  );
   draw(place, short);
   return [words, toggle, place];
 }
@@ -60,7 +89,9 @@ function comparison(before, after) {
 function draw(place, steps, shown = SHOWN_AT_ONCE) {
   put(place, ...steps.slice(0, shown).map(rowOf));
   if (steps.length > shown) {
-    place.append(button(`Show ${steps.length - shown} more lines`, () => draw(place, steps, steps.length), { class: "small" }));
+    place.append(
+      button(`Show ${steps.length - shown} more lines`, () => draw(place, steps, steps.length), { class: "small" }),
+    );
   }
 }
 
@@ -79,7 +110,8 @@ function rowOf({ kind, line, count }) {
 }
 
 function shown(line) {
-  const parts = line.name === undefined ? [visible(line.text)] : [el("b", {}, visible(line.name), ":"), " ", visible(line.text)];
+  const parts =
+    line.name === undefined ? [visible(line.text)] : [el("b", {}, visible(line.name), ":"), " ", visible(line.text)];
   if (line.exact) parts.push(el("span", { class: "note" }, " ← exact bytes: ", el("code", {}, line.exact)));
   return parts;
 }
@@ -103,7 +135,8 @@ function bodyLines(body) {
 function split(text) {
   const lines = text.split("\r\n");
   if (lines.at(-1) === "") lines.pop();
-  else if (lines.length) return [...lines.slice(0, -1), `${lines.at(-1)} \\ no CRLF at the end`].map((item) => ({ text: item, key: item }));
+  else if (lines.length)
+    return [...lines.slice(0, -1), `${lines.at(-1)} \\ no CRLF at the end`].map((item) => ({ text: item, key: item }));
   return lines.map((item) => ({ text: item, key: item }));
 }
 

@@ -102,19 +102,45 @@ function order(one, other) {
 /** A session's mail; a session that was refused before any mail is a row of its own. */
 function rowsOf(session) {
   if (session.transactions.length || !session.refused) return session.transactions.map(mailRow);
-  const { session_id: id, refused, client } = session;
-  return [
-    {
-      kind: "session", id, path: `#/sessions/${id}`, began: session.began, ended: session.ended ?? session.began,
-      client, from: null, to: [], subject: null, reply: refused, reason: null, decided_by: null, latency_ms: null,
-      verdict: refused.code >= 500 ? "rejected" : "tempfailed", simulated: session.simulated, webhooks: [], failures: 0,
-      changes: 0,
-    },
-  ];
+  return [sessionRow(session)];
+}
+
+/** A session in the shape of a mail. */
+export function sessionRow({ session_id: id, refused, client, began, ended, simulated }) {
+  return {
+    kind: "session",
+    id,
+    path: `#/sessions/${id}`,
+    began,
+    ended: ended ?? began,
+    client,
+    from: null,
+    to: [],
+    subject: null,
+    verdict: verdictOf(refused),
+    reply: refused,
+    decided_by: null,
+    reason: null,
+    latency_ms: null,
+    changes: 0,
+    webhooks: [],
+    failures: 0,
+    simulated,
+  };
+}
+
+function verdictOf(refused) {
+  if (!refused) return null;
+  return refused.code >= 500 ? "rejected" : "tempfailed";
 }
 
 function mailRow(transaction) {
-  return { ...transaction, kind: "mail", id: transaction.transaction_id, path: `#/transactions/${transaction.transaction_id}` };
+  return {
+    ...transaction,
+    kind: "mail",
+    id: transaction.transaction_id,
+    path: `#/transactions/${transaction.transaction_id}`,
+  };
 }
 
 function call({ time, elapsed_ms, failure }) {

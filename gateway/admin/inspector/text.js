@@ -3,7 +3,8 @@
 import { el } from "./dom.js";
 
 /** What has no shape of its own, or turns its neighbours around: controls, invisible spaces, direction marks. */
-const ODD = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd\ufff9-\ufffb]/u;
+const ODD =
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd\ufff9-\ufffb]/u;
 const ODD_ALL = new RegExp(ODD.source, "gu");
 const LOST = "\ufffd";
 
@@ -21,7 +22,11 @@ export function visible(text) {
 
 function mark(character) {
   if (character === LOST) {
-    return el("mark", { class: "lost", title: "These bytes are no UTF-8. The exact bytes are beside it, in …_base64." }, LOST);
+    return el(
+      "mark",
+      { class: "lost", title: "These bytes are no UTF-8. The exact bytes are beside it, in …_base64." },
+      LOST,
+    );
   }
   const code = character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
   return el("mark", { class: "odd", title: "A character that cannot be seen" }, `U+${code}`);

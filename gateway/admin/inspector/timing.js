@@ -25,7 +25,10 @@ export function webhookTimes(exchanges) {
   for (const { webhook, elapsed_ms, failure, attempts } of exchanges) {
     const sum = totals.get(webhook) ?? { time: 0, calls: 0, failures: 0, attempts: 0 };
     totals.set(webhook, {
-      time: sum.time + elapsed_ms, calls: sum.calls + 1, failures: sum.failures + (failure ? 1 : 0), attempts: sum.attempts + attempts,
+      time: sum.time + elapsed_ms,
+      calls: sum.calls + 1,
+      failures: sum.failures + (failure ? 1 : 0),
+      attempts: sum.attempts + attempts,
     });
   }
   const longest = Math.max(...[...totals.values()].map((sum) => sum.time), 0);
@@ -56,7 +59,8 @@ function summary({ calls, failures, attempts }) {
 export function attemptTimes(exchange) {
   const { tries, elapsed_ms: whole } = exchange;
   if (!tries.length) return null;
-  const pause = Math.max(0, whole - tries.reduce((sum, item) => sum + item.elapsed_ms, 0)) / Math.max(1, tries.length - 1);
+  const pause =
+    Math.max(0, whole - tries.reduce((sum, item) => sum + item.elapsed_ms, 0)) / Math.max(1, tries.length - 1);
   let start = 0;
   const rows = tries.map((item) => {
     const drawn = bar(start, item.elapsed_ms, whole, item.error ? "bad" : "good");

@@ -1,17 +1,19 @@
 /** One mail, opened: what became of it, its calls on a line of time, the message before and after. */
 
-import { api } from "./api.js";
+import { api, ApiError } from "./api.js";
 import { button, el, put } from "./dom.js";
 import { exchangeRow } from "./exchange.js";
-import { bytes, clock, counted, exactly, lasting } from "./format.js";
+import { factList, refusedRecipients } from "./facts.js";
 import { jsonTree } from "./json.js";
-import { badge, sender } from "./list.js";
+import { badge } from "./list.js";
 import { messageSection } from "./message.js";
+import { sessionRow } from "./store.js";
 import { visible } from "./text.js";
 import { webhookTimes } from "./timing.js";
-import { deciderOf, meaningOf } from "./words.js";
+import { meaningOf } from "./words.js";
 
 const OF_THE_SESSION = 50;
+const MOST_SESSIONS = 5000;
 const MOST_TELLING = 60;
 const TRIALS = 20;
 
@@ -62,12 +64,25 @@ export class TransactionView {
   async earlier(whole) {
     const { exchanges } = await api.exchanges({ session: whole.session_id, limit: OF_THE_SESSION });
     const first = whole.exchanges[0]?.time ?? whole.ended ?? whole.began;
-    return exchanges.filter((item) => item.transaction_id === null && (this.kind === "session" || item.time <= first)).reverse();
+    return exchanges
+      .filter((item) => item.transaction_id === null && (this.kind === "session" || item.time <= first))
+      .reverse();
   }
 
   lost(error) {
-    const words = error.status === 404 ? "This mail is not kept any more: only the latest are (record_count, record_bytes, record_age)." : error.message;
-    return [el("div", { class: "card" }, el("h1", { tabindex: "-1" }, "Not here"), el("p", {}, words), button("Back to the list", this.close))];
+    const words =
+      error.status === 404
+        ? "This mail is not kept any more: only the latest are (record_count, record_bytes, record_age)."
+        : error.message;
+    return [
+      el(
+        "div",
+        { class: "card" },
+        el("h1", { tabindex: "-1" }, "Not here"),
+        el("p", {}, words),
+        button("Back to the list", this.close),
+      ),
+    ];
   }
 
   draw(whole, earlier) {
@@ -79,23 +94,40 @@ export class TransactionView {
   }
 
   drawMessage(whole) {
-    put(this.message, this.kind === "session" ? null : messageSection(whole, this.store.recording, this.trials.get(this.id)));
+    put(
+      this.message,
+      this.kind === "session" ? null : messageSection(whole, this.store.recording, this.trials.get(this.id)),
+    );
   }
 
   headParts(whole) {
-    const title = whole.kind === "session" ? "A session without mail" : whole.subject ? visible(whole.subject) : "(no subject)";
+    const title =
+      whole.kind === "session" ? "A session without mail" : whole.subject ? visible(whole.subject) : "(no subject)";
     return [
       el(
         "div",
         { class: "card head" },
-        button("✕", this.close, { class: "plain close", "aria-label": "Close, back to the list", title: "Close (Esc)" }),
+        button("✕", this.close, {
+          class: "plain close",
+          "aria-label": "Close, back to the list",
+          title: "Close (Esc)",
+        }),
         el("h1", { tabindex: "-1" }, title),
-        el("p", { class: "verdict-line" }, badge(whole), whole.simulated ? el("span", { class: "tag" }, "simulated") : null, " ", meaningOf(whole)),
+        el(
+          "p",
+          { class: "verdict-line" },
+          badge(whole),
+          whole.simulated ? el("span", { class: "tag" }, "simulated") : null,
+          " ",
+          meaningOf(whole),
+        ),
         whole.reason ? el("p", { class: "failure" }, el("b", {}, "A webhook failed. "), visible(whole.reason)) : null,
         whole.kind === "session" ? null : refusedRecipients(whole),
         this.actions(whole),
-        el("dl", { class: "facts" }, ...facts(whole)),
-        whole.annotations && Object.keys(whole.annotations).length ? el("div", { class: "annotations" }, el("h2", {}, "Annotations"), jsonTree(whole.annotations, 3)) : null,
+        factList(whole),
+        whole.annotations && Object.keys(whole.annotations).length
+          ? el("div", { class: "annotations" }, el("h2", {}, "Annotations"), jsonTree(whole.annotations, 3))
+          : null,
       ),
     ];
   }
@@ -107,19 +139,32 @@ export class TransactionView {
       "div",
       { class: "actions" },
       el("a", { class: "button", href: api.messagePath(id, "received"), download: `${id}.eml` }, "Download .eml"),
-      whole.changes ? el("a", { class: "button", href: api.messagePath(id, "changed"), download: `${id}-changed.eml` }, "Download as changed") : null,
+      whole.changes
+        ? el(
+            "a",
+            { class: "button", href: api.messagePath(id, "changed"), download: `${id}-changed.eml` },
+            "Download as changed",
+          )
+        : null,
       button("Try it again…", () => this.tryAgain(whole)),
     );
   }
 
   timelineCard() {
     this.times = el("div", {});
-    return el("section", { class: "card", "aria-labelledby": "timeline-title" }, el("h2", { id: "timeline-title" }, "What was asked, what was answered"), this.timeline, this.times);
+    return el(
+      "section",
+      { class: "card", "aria-labelledby": "timeline-title" },
+      el("h2", { id: "timeline-title" }, "What was asked, what was answered"),
+      this.timeline,
+      this.times,
+    );
   }
 
   drawTimeline(exchanges, verdict) {
     const whole = exchanges.reduce((sum, item) => sum + item.elapsed_ms, 0);
-    if (!exchanges.length) put(this.timeline, el("p", { class: "dim" }, "No webhook was asked, or the calls are not kept any more."));
+    if (!exchanges.length)
+      put(this.timeline, el("p", { class: "dim" }, "No webhook was asked, or the calls are not kept any more."));
     if (this.lines.size === exchanges.length) return;
     let start = 0;
     for (const item of exchanges) {
@@ -127,7 +172,10 @@ export class TransactionView {
       start += item.elapsed_ms;
     }
     const nodes = exchanges.map((item) => this.line(item).node);
-    nodes.forEach((node, at) => this.timeline.children[at] === node || this.timeline.insertBefore(node, this.timeline.children[at] ?? null));
+    nodes.forEach(
+      (node, at) =>
+        this.timeline.children[at] === node || this.timeline.insertBefore(node, this.timeline.children[at] ?? null),
+    );
     this.openTelling(exchanges, verdict);
     put(this.times, el("h3", {}, "Time in the webhooks"), webhookTimes(exchanges));
   }
@@ -136,7 +184,11 @@ export class TransactionView {
     let line = this.lines.get(item.id);
     if (line === undefined) {
       const trial = this.trials.get(this.id)?.exchanges.find(({ id }) => id === item.id);
-      line = exchangeRow(item, { urlsOf: (name) => urlsOfWebhook(this.store, name), trial, tells: this.lines.size < MOST_TELLING });
+      line = exchangeRow(item, {
+        urlsOf: (name) => urlsOfWebhook(this.store, name),
+        trial,
+        tells: this.lines.size < MOST_TELLING,
+      });
       this.lines.set(item.id, line);
     }
     return line;
@@ -157,37 +209,15 @@ function urlsOfWebhook(store, name) {
   return store.webhooks.find((item) => item.name === name)?.urls ?? [];
 }
 
+/** A session as if it were a mail without calls of its own. */
 async function sessionAlone(store, id) {
-  const row = store.rows.get(id);
-  const { exchanges } = await api.exchanges({ session: id, limit: OF_THE_SESSION });
-  if (row === undefined && !exchanges.length) {
-    const { sessions } = await api.sessions(5000);
-    if (!sessions.some((item) => item.session_id === id)) throw Object.assign(new Error("This session is not kept any more."), { status: 404 });
-  }
-  return { ...(row ?? { kind: "session", began: exchanges.at(-1)?.time, client: null, reply: null, verdict: null }), session_id: id, exchanges: [] };
+  const row = store.rows.get(id) ?? (await askedFor(id));
+  return { ...row, session_id: id, exchanges: [] };
 }
 
-function refusedRecipients({ exchanges, to }) {
-  const refused = exchanges.filter((item) => item.event === "rcpt" && ["reject", "tempfail"].includes(item.action));
-  if (!refused.length) return null;
-  const left = refused.length === 1 ? "One recipient was" : `${refused.length} recipients were`;
-  return el("p", { class: "dim" }, `${left} refused on the way (see rcpt below); `, to.length ? "the list of recipients shows who was left." : "nobody was left.");
-}
-
-function facts(whole) {
-  const { client } = whole;
-  const rows = [
-    whole.kind === "session" ? null : ["From", sender(whole.from)],
-    whole.kind === "session" ? null : ["To", el("span", {}, ...(whole.to.length ? whole.to.flatMap((item, at) => [at ? ", " : "", visible(item)]) : ["nobody"]))],
-    ["Client", el("span", {}, visible(client?.name ?? "unknown"), " ", visible(client?.name === `[${client?.address}]` ? "" : client?.address ?? ""), client?.helo ? [" says helo ", visible(client.helo)] : null)],
-    ["Decided by", visible(deciderOf(whole))],
-    whole.reply ? ["Reply", visible(`${whole.reply.code} ${whole.reply.text}`)] : null,
-    ["Began", whole.began ? el("time", { datetime: whole.began, title: exactly(whole.began) }, clock(whole.began)) : "unknown"],
-    whole.kind === "session" ? null : ["Webhooks took", `${lasting(whole.latency_ms)} in ${counted(whole.exchanges.length, "call")}`],
-    whole.size ? ["Size", bytes(whole.size)] : null,
-    whole.queue_id ? ["Queue id", visible(whole.queue_id)] : null,
-    ["Session", el("code", { class: "id" }, whole.session_id)],
-    whole.transaction_id ? ["Transaction", el("code", { class: "id" }, whole.transaction_id)] : null,
-  ];
-  return rows.filter(Boolean).flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
+async function askedFor(id) {
+  const { sessions } = await api.sessions(MOST_SESSIONS);
+  const found = sessions.find((item) => item.session_id === id);
+  if (found === undefined) throw new ApiError(404, "This session is not kept any more.");
+  return sessionRow(found);
 }

@@ -29,7 +29,13 @@ export class TryForm {
       client: input("client", "192.0.2.25", "Client’s address"),
     };
     this.webhook = el("select", { name: "webhook", id: "try-webhook" }, el("option", { value: "" }, "all of them"));
-    this.text = el("textarea", { name: "message", id: "try-message", rows: 14, spellcheck: "false", placeholder: "Paste a message: header, empty line, body" });
+    this.text = el("textarea", {
+      name: "message",
+      id: "try-message",
+      rows: 14,
+      spellcheck: "false",
+      placeholder: "Paste a message: header, empty line, body",
+    });
     this.file = el("input", { type: "file", name: "file", id: "try-file", accept: ".eml,message/rfc822,text/plain" });
     this.held = el("p", { class: "held", hidden: true });
     this.result = el("div", { "aria-live": "polite" });
@@ -44,9 +50,26 @@ export class TryForm {
       "form",
       { class: "card try", "aria-label": "Try a message" },
       el("h1", { tabindex: "-1" }, "Try a message"),
-      el("p", { class: "dim" }, "It goes through the configured webhooks as if an MTA had brought it. Each call says ", el("code", {}, "dry_run: true"), ", and no mail is sent to anybody."),
-      el("div", { class: "grid" }, ...Object.values(this.fields).map(({ box }) => box), labelled("Webhooks", this.webhook)),
-      el("div", { class: "actions" }, button("Put in a sample", () => this.sample()), el("label", { for: this.file.id, class: "dim" }, "or take a file:"), this.file),
+      el(
+        "p",
+        { class: "dim" },
+        "It goes through the configured webhooks as if an MTA had brought it. Each call says ",
+        el("code", {}, "dry_run: true"),
+        ", and no mail is sent to anybody.",
+      ),
+      el(
+        "div",
+        { class: "grid" },
+        ...Object.values(this.fields).map(({ box }) => box),
+        labelled("Webhooks", this.webhook),
+      ),
+      el(
+        "div",
+        { class: "actions" },
+        button("Put in a sample", () => this.sample()),
+        el("label", { for: this.file.id, class: "dim" }, "or take a file:"),
+        this.file,
+      ),
       labelled("Message", this.text),
       this.held,
       el("div", { class: "actions" }, this.send),
@@ -61,7 +84,11 @@ export class TryForm {
 
   offer(names) {
     const chosen = this.webhook.value;
-    put(this.webhook, el("option", { value: "" }, "all of them"), ...names.map((name) => el("option", { value: name }, name)));
+    put(
+      this.webhook,
+      el("option", { value: "" }, "all of them"),
+      ...names.map((name) => el("option", { value: name }, name)),
+    );
     this.webhook.value = names.includes(chosen) ? chosen : "";
   }
 
@@ -94,7 +121,13 @@ export class TryForm {
       this.raw = raw;
       this.text.value = "";
       this.text.disabled = true;
-      put(this.held, "Held byte for byte, since it is no UTF-8: ", visible(name), ` (${bytes(raw.length)}). `, button("Put it away", () => this.drop(), { class: "small" }));
+      put(
+        this.held,
+        "Held byte for byte, since it is no UTF-8: ",
+        visible(name),
+        ` (${bytes(raw.length)}). `,
+        button("Put it away", () => this.drop(), { class: "small" }),
+      );
       this.held.hidden = false;
     }
   }
@@ -117,7 +150,10 @@ export class TryForm {
     const { from, rcpt, helo, client } = this.fields;
     const recipients = rcpt.field.value.split(/[,\s]+/).filter(Boolean);
     const chosen = {
-      from: from.field.value.trim(), rcpt: recipients, helo: helo.field.value.trim() || null, client: client.field.value.trim() || null,
+      from: from.field.value.trim(),
+      rcpt: recipients,
+      helo: helo.field.value.trim() || null,
+      client: client.field.value.trim() || null,
       webhook: this.webhook.value || null,
     };
     this.send.disabled = true;

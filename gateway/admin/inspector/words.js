@@ -25,7 +25,8 @@ export function deciderOf(row) {
 }
 
 const MEANINGS = {
-  accepted: (row) => (row.changes ? `The mail went on, with ${counted(row.changes, "change")}.` : "The mail went on as it came."),
+  accepted: (row) =>
+    row.changes ? `The mail went on, with ${counted(row.changes, "change")}.` : "The mail went on as it came.",
   rejected: (row) =>
     `The mail was refused for good. The sender’s server was told “${replyText(row.reply)}” and tells its user so.`,
   tempfailed: (row) =>
@@ -33,11 +34,13 @@ const MEANINGS = {
   discarded: () => "The client was told that all is well, and the mail was thrown away. Nobody is told.",
   quarantined: () =>
     "The mail was taken and is held in the MTA’s queue until somebody releases it (Postfix: postsuper -H, Sendmail: sendmail -Q).",
-  aborted: () => "The client, or the MTA, broke off before the end. No mail was taken; a client that means it comes again.",
+  aborted: () =>
+    "The client, or the MTA, broke off before the end. No mail was taken; a client that means it comes again.",
 };
 
 /** One sentence on what became of the mail. */
 export function meaningOf(row) {
+  if (row.kind === "session" && !row.reply) return "The session was not refused.";
   if (row.kind === "session") return `The session was refused before any mail, with “${replyText(row.reply)}”.`;
   return row.verdict ? MEANINGS[row.verdict](row) : "The mail is still under way.";
 }
