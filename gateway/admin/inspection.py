@@ -1,6 +1,7 @@
 """The routes that show what happened: sessions, transactions, exchanges, live events, the health of webhooks."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from itertools import dropwhile, islice
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -19,7 +20,8 @@ from gateway.recording.records import body_of, in_full, message_json, row, sessi
 from gateway.recording.replay import Replayed, send_again
 from gateway.recording.request_text import NothingToSendError, curl
 from gateway.version import VERSION
-from gateway.webhook import Endpoint, WebhookClient
+from gateway.webhook import Circuit, Endpoint, WebhookClient
+from gateway.webhook.endpoint import absolute_url
 
 _KEEP_ALIVE_SECONDS = 15.0
 _REPLAY_SECONDS = 120.0
@@ -57,27 +59,41 @@ class _Inspector:
         return found
 
     async def send_again(self, exchange: Exchange, url: str | None) -> Replayed:
-        """Send again: to the webhook as it is configured, or to another of its URLs, or on this machine."""
-        known = self._webhook_of(exchange, url)
-        with self._served.borrow() as generation:
-            asker = next((item.client for item in generation.setup.webhooks if known and item.name == known.name), None)
-            if isinstance(asker, WebhookClient):
-                target = url or known.urls[0].replace("{event}", exchange.event) if known else ""
-                return await send_again(exchange, asker, target, _REPLAY_SECONDS)
-        if url is None:
-            raise HTTPException(404, f"no webhook is called {exchange.webhook!r} any more: say which url")
-        return await _to_this_machine(exchange, url)
+        """Send again: to the webhook as it is configured, or to another of its URLs, or on this machine.
 
-    def _webhook_of(self, exchange: Exchange, url: str | None) -> Webhook | None:
-        """Whose URL it is. Raises HTTPException where it is nobody's, and not of this machine."""
-        if url is None:
-            return self.archive.webhook(exchange.webhook)
-        for each in self.archive.webhooks:
-            if url in (template.replace("{event}", exchange.event) for template in each.urls):
-                return each
-        if not is_loopback(urlsplit(url).netloc):
+        The client is one of its own: mail does not notice what becomes of the call.
+        """
+        target, endpoint = self._endpoint(exchange, url)
+        try:
+            client = WebhookClient(endpoint, version=VERSION, circuit=Circuit(None))
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        try:
+            return await send_again(exchange, client, target, _REPLAY_SECONDS)
+        finally:
+            await client.aclose()
+
+    def _endpoint(self, exchange: Exchange, url: str | None) -> tuple[str, Endpoint]:
+        """Where to. Raises HTTPException where the URL is nobody's, and not of this machine."""
+        wanted = None if url is None else _plainly(url, exchange.event)
+        for configured in self._configured(exchange, only=wanted is None):
+            found = {_plainly(each, exchange.event): each for each in configured.urls}
+            target = wanted or (exchange.url if exchange.url in found else next(iter(found)))
+            if target in found:
+                return target, replace(configured, urls=(found[target],))
+        if wanted is None:
+            raise HTTPException(404, f"no webhook is called {exchange.webhook!r} any more: say which url")
+        if not is_loopback(urlsplit(wanted).netloc):
             raise HTTPException(403, "only to a configured URL, or to one of this machine (127.0.0.1, localhost)")
-        return None
+        return wanted, Endpoint(name="replay", urls=(wanted,), retries=0)
+
+    def _configured(self, exchange: Exchange, *, only: bool) -> list[Endpoint]:
+        """The webhooks, first the one that was asked then; with `only` no other."""
+        with self._served.borrow() as generation:
+            clients = [item.client for item in generation.setup.webhooks]
+        found = [client.endpoint for client in clients if isinstance(client, WebhookClient)]
+        same = [item for item in found if item.name == exchange.webhook]
+        return same if only else [*same, *(item for item in found if item not in same)]
 
     async def list_sessions(self, limit: Limit = 200) -> dict[str, Any]:
         """The newest first."""
@@ -191,15 +207,12 @@ def inspection(served: Served, archive: Archive) -> APIRouter:
     return router
 
 
-async def _to_this_machine(exchange: Exchange, url: str) -> Replayed:
+def _plainly(url: str, event: str) -> str:
+    """The URL of a call as exchanges tell it; what is none stays as it is."""
     try:
-        client = WebhookClient(Endpoint(name="replay", urls=(url,), retries=0), version=VERSION)
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from error
-    try:
-        return await send_again(exchange, client, url, _REPLAY_SECONDS)
-    finally:
-        await client.aclose()
+        return absolute_url(url, event)
+    except ValueError:
+        return url
 
 
 def _webhook_json(webhook: Webhook) -> dict[str, Any]:

@@ -342,6 +342,38 @@ async def test_replay_goes_to_configured_urls_and_to_this_machine_only():
         assert failed["differences"] == ["continue -> a failure (no answer)"]
 
 
+async def test_replay_takes_the_url_that_was_chosen_among_several_or_the_one_that_was_asked_then():
+    there = {"rcpt": {"action": "tempfail"}}
+    async with Backend() as backend, Backend(there) as other:
+        several = {"name": "webhook", "url": [refused_url(), backend.url, f"{other.url}/{{event}}"], "events": ["rcpt"]}
+        async with gateway(archive=archive(), webhooks=[several]) as gw, admin_of(gw) as admin:
+            await mail(gw)
+            (listed,) = (await get(admin, "/v1/exchanges"))["exchanges"]
+            path = f"/v1/exchanges/{listed['id']}/replay"
+            same = (await admin.post(path)).json()
+            assert (same["url"], same["action"], same["same"]) == (backend.url, "continue", True)
+            chosen = (await admin.post(path, params={"url": f"{other.url}/rcpt"})).json()
+            assert (chosen["url"], chosen["action"]) == (f"{other.url}/rcpt", "tempfail")
+            assert [request.event for request in other.requests] == ["rcpt"]
+
+
+async def test_mail_does_not_notice_replays():
+    large = {"annotations": {"much": "x" * 200_000}}
+    async with Backend({"rcpt": large}) as backend, gateway(backend, archive=archive()) as gw, admin_of(gw) as admin:
+        await mail(gw)
+        (listed,) = (await get(admin, "/v1/exchanges?event=rcpt"))["exchanges"]
+        path = f"/v1/exchanges/{listed['id']}/replay"
+        assert (await admin.post(path)).json()["same"] is True
+        assert gw.service.generation.buffered() == 0
+        backend.answers = {"rcpt": Answer(status=500)}
+        for _ in range(6):
+            assert (await admin.post(path)).json()["status"] == 500
+        backend.answers = {}
+        before = len(gw.warnings())
+        await mail(gw)
+        assert gw.warnings()[before:] == []
+
+
 # Secrets
 
 
