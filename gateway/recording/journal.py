@@ -4,6 +4,7 @@ A thread writes, so that neither a slow nor a full disk holds up mail: what cann
 said once.
 """
 
+import contextlib
 import gzip
 import os
 import queue
@@ -25,6 +26,8 @@ FILE_BYTES = 1 << 30
 """Beyond this size a file is renamed to `NAME.1`, and a new one is begun."""
 _WAITING_BYTES = 32 << 20
 """What may wait for the disk."""
+_COST = 1024
+"""What an exchange takes beside its bodies, roughly."""
 
 
 class RecordingError(ValueError):
@@ -63,6 +66,7 @@ class Journal:
         self._file = _open(path)
         self._waiting: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()
         self._bytes = 0
+        self._counting = threading.Lock()
         self._lost = 0
         self._log = structlog.get_logger("gateway")
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
@@ -72,33 +76,46 @@ class Journal:
         """See `Keeper`: exchanges alone are written."""
         if not isinstance(what, Exchange):
             return
-        if self._bytes > _WAITING_BYTES:
+        if not self._has_room(what):
             self._lose("the disk does not keep up")
             return
-        self._bytes += what.size
         self._waiting.put(what)
 
-    def close(self) -> None:
-        """Write what waits, then end."""
+    def _has_room(self, exchange: Exchange) -> bool:
+        with self._counting:
+            if self._bytes > _WAITING_BYTES:
+                return False
+            self._bytes += exchange.size + _COST
+            return True
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Write what waits, for so long at most; then a disk that hangs is given up."""
         self._waiting.put(None)
-        self._thread.join()
-        os.close(self._file)
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._lose(f"the disk did not take what waited within {seconds:g} s")
+        else:
+            os.close(self._file)
 
     def _write(self) -> None:
         while (exchange := self._waiting.get()) is not None:
-            self._bytes -= exchange.size
+            with self._counting:
+                self._bytes -= exchange.size + _COST
             try:
                 line = msgspec.json.encode(self._change(as_line(exchange))) + b"\n"
                 _write_whole(self._file, line)
                 if os.fstat(self._file).st_size > self._limit:
                     self._begin_another()
-            except OSError as error:
-                self._lose(str(error))
+            except Exception as error:  # noqa: BLE001 - a line that cannot be made must not end all the others
+                self._lose(repr(error) if not isinstance(error, OSError) else str(error))
 
     def _begin_another(self) -> None:
-        self._path.rename(self._path.with_name(self._path.name + ".1"))
+        """Go on in a new file; where there is none to be had, in the old one under its new name."""
+        with contextlib.suppress(FileNotFoundError):  # the last try came so far
+            self._path.rename(self._path.with_name(self._path.name + ".1"))
+        fresh = _open(self._path)
         os.close(self._file)
-        self._file = _open(self._path)
+        self._file = fresh
 
     def _lose(self, reason: str) -> None:
         self._lost += 1

@@ -1,14 +1,17 @@
 """Recordings in files: what is written can be read again, and with pseudonyms nothing of people is left."""
 
 import json
+import os
 import re
 import resource
 import signal
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from gateway_harness import CONTENT, ENVELOPE, EOM, Backend, P, gateway
 from hypothesis import given
@@ -107,6 +110,53 @@ async def test_what_does_not_fit_on_the_disk_leaves_no_half_line(tmp_path: Path)
         signal.signal(signal.SIGXFSZ, ignored)
     assert path.stat().st_size == size
     assert [item.id for item in read(path)] == [first.id]
+
+
+async def test_a_file_that_cannot_be_begun_anew_is_gone_on_with(tmp_path: Path):
+    (first, second, *_) = await exchanges()
+    path = tmp_path / "file.jsonl"
+    journal = Journal(path, size=100)
+    (descriptor,) = [int(link.name) for link in Path("/proc/self/fd").iterdir() if _target(link) == str(path)]
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptor, limits[1]))
+    try:
+        journal.keep(first)
+        journal.keep(second)
+        journal.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert [item.id for item in read(tmp_path / "file.jsonl.1")] == [first.id, second.id]
+    assert not path.exists()
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
+
+
+async def test_a_line_that_cannot_be_made_costs_that_line_alone(tmp_path: Path):
+    (first, *_) = [item for item in await exchanges() if item.request]
+    deep = b'{"context":{"session":' + b"[" * 900 + b"]" * 900 + b"}}"
+    journal = Journal(tmp_path / "file.jsonl", Redaction())
+    for item in (msgspec.structs.replace(first, response=deep, answer_type="application/json"), first):
+        journal.keep(item)
+    journal.close()
+    assert [item.id for item in read(tmp_path / "file.jsonl")] == [first.id]
+
+
+async def test_a_disk_that_hangs_does_not_hold_up_the_end_of_the_program(tmp_path: Path):
+    (first, *_) = [item for item in await exchanges() if item.request]
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    journal = Journal(path)
+    journal.keep(msgspec.structs.replace(first, request=b'"' + b"x" * 1_000_000 + b'"'))
+    began = time.monotonic()
+    journal.close(0.1)
+    assert time.monotonic() - began < 5
+    with path.open("rb") as reader:  # so that the thread ends as well
+        assert len(reader.readline()) > 1_000_000
 
 
 @pytest.mark.parametrize(
