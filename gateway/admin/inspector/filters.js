@@ -48,7 +48,7 @@ export class Filters {
     ]);
     this.webhook = choice("webhook", "Webhook", [["", "Every webhook"]]);
     this.kind = choice("kind", "Real or simulated", [
-      ["", "Real and simulated"],
+      ["", "All mail"],
       ["real", "real mail"],
       ["simulated", "simulated"],
     ]);
