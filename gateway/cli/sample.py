@@ -14,6 +14,9 @@ _FREE = ("params", "macros")
 _SOMETIMES = ("rejected_by_mta",)
 """Keys that are there in some requests only."""
 
+_DIGITS = 10
+"""No list has an index with so many."""
+
 
 def sample(event: Event, replacements: Sequence[str]) -> bytes:
     """The request, with each `path=json` set. Raises CommandError."""
@@ -28,7 +31,7 @@ def sample(event: Event, replacements: Sequence[str]) -> bytes:
 
 def _replace(request: Any, replacement: str) -> None:
     path, equals, written = replacement.partition("=")
-    if not equals or not path:
+    if not equals or not path or not _is_text(path):
         raise CommandError(f"--set {replacement!r}: write PATH=JSON, such as data.address='\"x@y.example\"'")
     try:
         value = msgspec.json.decode(written.encode())
@@ -42,11 +45,20 @@ def _replace(request: Any, replacement: str) -> None:
     _put(here, name, last, value, path)
 
 
+def _is_text(path: str) -> bool:
+    """Whether it was UTF-8 on the command line."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _step(here: Any, step: str, path: str) -> Any:
     """Go one step down. Raises CommandError where there is nothing."""
     if isinstance(here, dict) and step in here:
         return here[step]
-    if isinstance(here, list) and step.isdecimal() and int(step) < len(here):
+    if isinstance(here, list) and step.isdecimal() and len(step) < _DIGITS and int(step) < len(here):
         return here[int(step)]
     raise CommandError(f"--set {path}: {_missing(here, step)}")
 

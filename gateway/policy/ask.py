@@ -64,7 +64,7 @@ async def ask(question: Question, bounds: Bounds, upload: Upload | None = None) 
     at_end = name is Event.END_OF_MESSAGE
     parsed: Raw | UnsetType = UNSET
     if at_end and webhook.parsed and question.transaction is not None:
-        parsed = await parsed_json(question.transaction, member.terms.audience)
+        parsed = await parsed_json(question.transaction, member.terms.audience, question.deadline)
     occasion = Occasion(
         call_id,
         utc_now(),

@@ -20,14 +20,21 @@ _threads = ThreadPoolExecutor(2, thread_name_prefix="parse")
 """Not those that write bodies to disk, which must not wait for it."""
 
 
-async def parsed_json(transaction: TransactionFacts, audience: Audience) -> Raw:
-    """The message as this audience is shown it, parsed. Raises nothing: what goes wrong is a defect."""
+async def parsed_json(transaction: TransactionFacts, audience: Audience, deadline: float) -> Raw:
+    """The message as this audience is shown it, parsed. Raises nothing: what goes wrong is a defect.
+
+    At `deadline` on the loop's clock nobody waits any more; the call, which has no time left then, fails.
+    """
     draft = transaction.draft
     fields: Sequence[Field] = transaction.fields if draft is None else draft.shown()
     header, body = header_bytes(fields), body_of(transaction, audience)
     known = transaction.parsed
     if known is None or known.header != header or known.body is not body:
-        json = await _parsed(fields, len(header), body, truncated=transaction.too_large)
+        try:
+            async with asyncio.timeout_at(deadline):
+                json = await _parsed(fields, len(header), body, truncated=transaction.too_large)
+        except TimeoutError:
+            return Raw(msgspec.json.encode(unparsed("no time was left")))
         known = transaction.parsed = ParsedMessage(header, body, json)
     return known.json
 

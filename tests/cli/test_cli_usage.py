@@ -46,6 +46,8 @@ def test_no_command_at_all_prints_the_help() -> None:
         (["sample", "rcpt", "--set", "data.adress=1"], "there is no 'adress'; there are address, params, index"),
         (["sample", "rcpt", "--set", "envelope.to.1.address=1"], "'1' is no index of a list with 1 entries"),
         (["sample", "rcpt", "--set", "envelope.to.-1=1"], "'-1' is no index of a list with 1 entries"),
+        (["sample", "rcpt", "--set", f"envelope.to.{'9' * 5000}=1"], "is no index of a list with 1 entries"),
+        (["sample", "rcpt", "--set", "macros.\udcff=1"], "write PATH=JSON"),
         (["sample", "rcpt", "--set", "message.size=1"], "what should hold 'size' is null here"),
         (["sample", "rcpt", "--set", "data.address.x=1"], "what should hold 'x' is a single value"),
         (["schema", "nonsense"], "'nonsense' is not one of 'request', 'response', 'openapi'"),

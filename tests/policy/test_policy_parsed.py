@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -204,6 +205,11 @@ async def test_a_client_that_goes_away_meanwhile_leaves_nothing_open() -> None:
 # ── what the disk does ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def later() -> float:
+    """A deadline that does not matter."""
+    return asyncio.get_running_loop().time() + 60
+
+
 class BrokenBody:
     """A body on a disk that fails: at once, or while it is read."""
 
@@ -243,14 +249,41 @@ class BrokenBody:
 async def test_a_disk_that_fails_is_a_defect(opens: bool, subject: str | None, defect: str) -> None:
     broken = BrokenBody(opens)
     transaction = TransactionFacts("1", fields=[Field(b"Subject", b" hi")], body=broken, body_size=broken.size)
-    made = msgspec.json.decode(await parsed_json(transaction, Audience("webhook", parsed=True)))
+    made = msgspec.json.decode(await parsed_json(transaction, Audience("webhook", parsed=True), later()))
     assert (made["subject"], made["defects"]) == (subject, [defect])
     assert broken.closed == opens
 
 
+class SlowBody(BrokenBody):
+    """A body whose disk answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(opens=True)
+        self.answers = threading.Event()
+        self.left = threading.Event()
+
+    def read(self, start: int, end: int) -> bytes:
+        self.answers.wait(30)
+        return b"x" * (end - start)
+
+    def close(self) -> None:
+        self.left.set()
+
+
+async def test_a_parser_that_takes_too_long_is_not_waited_for() -> None:
+    slow = SlowBody()
+    transaction = TransactionFacts("1", fields=[Field(b"Subject", b" hi")], body=slow, body_size=slow.size)
+    soon = asyncio.get_running_loop().time() + 0.05
+    made = msgspec.json.decode(await parsed_json(transaction, Audience("webhook", parsed=True), soon))
+    assert made["defects"] == ["message: it could not be read: no time was left"]
+    assert transaction.parsed is None
+    slow.answers.set()
+    assert await asyncio.to_thread(slow.left.wait, 10)
+
+
 async def test_the_same_message_is_parsed_once() -> None:
     transaction = TransactionFacts("1", fields=[Field(b"Subject", b" hi")])
-    made = [await parsed_json(transaction, Audience(name, parsed=True)) for name in ("one", "two")]
+    made = [await parsed_json(transaction, Audience(name, parsed=True), later()) for name in ("one", "two")]
     assert made[0] is made[1]
     transaction.fields.append(Field(b"X", b" y"))
-    assert await parsed_json(transaction, Audience("three", parsed=True)) is not made[0]
+    assert await parsed_json(transaction, Audience("three", parsed=True), later()) is not made[0]
