@@ -75,7 +75,7 @@ class _Inspector:
 
     def _endpoint(self, exchange: Exchange, url: str | None) -> tuple[str, Endpoint]:
         """Where to. Raises HTTPException where the URL is nobody's, and not of this machine."""
-        wanted = None if url is None else _plainly(url, exchange.event)
+        wanted = _plainly(url, exchange.event) if url else None
         for configured in self._configured(exchange, only=wanted is None):
             found = {_plainly(each, exchange.event): each for each in configured.urls}
             target = wanted or (exchange.url if exchange.url in found else next(iter(found)))
@@ -105,8 +105,8 @@ class _Inspector:
         found = self.transaction(number)
         return row(found) | {
             "exchanges": [summary(item) for item in self.archive.exchanges_of(number)],
-            "before": message_json(found.received),
-            "after": message_json(found.changed),
+            "before": message_json(found.received, whole=found.whole),
+            "after": message_json(found.changed, whole=found.whole),
         }
 
     async def download(
@@ -115,8 +115,9 @@ class _Inspector:
         """The message as the MTA sent it, or with the changes that were made."""
         found = self.transaction(number)
         raw = found.received if version == "received" else found.changed
-        if raw is None:
-            raise HTTPException(404, "the message was not recorded ([admin] record), or it was too large")
+        if raw is None or not found.whole:
+            reason = "the message was not recorded ([admin] record), was too large, or no webhook asked for its body"
+            raise HTTPException(404, reason)
         fields = {"content-disposition": f'attachment; filename="{version}.eml"', "x-content-type-options": "nosniff"}
         return Response(raw, media_type="message/rfc822", headers=fields)
 

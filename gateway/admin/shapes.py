@@ -113,9 +113,9 @@ class ExchangeRow(Shape):
 class Message(Shape):
     """A message in the shape of section 4 of the contract."""
 
-    size: int
+    size: int | None = Field(description="null where no webhook asked for the body; then it is absent")
     headers: list[dict[str, str]]
-    body: dict[str, str]
+    body: dict[str, str] = {}
 
 
 class TransactionWhole(TransactionRow):

@@ -241,12 +241,13 @@ class Recorder:
         return body if body is not None and len(body) <= self._body_limit else None
 
     def _take_message(self, row: Transaction, transaction: TransactionFacts, *, accepted: bool) -> None:
-        """Keep the message as it arrived and as it was handed back."""
+        """Keep the message as it arrived and as it was handed back; of one that nobody asked for whole, the header."""
         fields = transaction.fields
         subjects = (item.arrived for item in fields if item.arrived is not None and item.named(b"subject"))
         row.subject = _decoded(next(subjects, None))
-        body = b"" if transaction.body is None else transaction.body.in_memory()
-        if body is None or not transaction.headers_seen or transaction.size > self._body_limit:
+        row.whole = transaction.known_size is not None and (transaction.body is not None or not transaction.body_size)
+        body = transaction.body.in_memory() if row.whole and transaction.body is not None else b""
+        if body is None or not transaction.headers_seen or transaction.too_large or transaction.size > self._body_limit:
             return
         arrived = [Field(item.name, item.arrived) for item in fields if item.arrived is not None]
         row.received = row.changed = header_bytes(arrived) + body

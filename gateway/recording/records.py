@@ -12,6 +12,7 @@ from gateway.mail.fields import Field, header_size
 from gateway.mta.mail import split
 from gateway.translate.parts import field_json
 from gateway.translate.text import is_text, to_base64
+from gateway.translate.text import shown as shown_body
 
 
 class Webhook(Struct, frozen=True):
@@ -92,7 +93,10 @@ class Reply(Struct, frozen=True):
 
 
 class Transaction(Struct, tag=True):
-    """A mail transaction as a row of the list. `received` and `changed` are the message, where it is kept."""
+    """A mail transaction as a row of the list.
+
+    `received` and `changed` are the message, where it is kept; its header alone, where it is not `whole`.
+    """
 
     transaction_id: str
     session_id: str
@@ -116,6 +120,7 @@ class Transaction(Struct, tag=True):
     annotations: dict[str, dict[str, Any]] = field(default_factory=dict)
     received: bytes | None = None
     changed: bytes | None = None
+    whole: bool = False
 
     @property
     def kept_bytes(self) -> int:
@@ -225,7 +230,7 @@ def body_of(name: str, raw: bytes | None, content_type: str) -> dict[str, Any]:
 def row(transaction: Transaction) -> dict[str, Any]:
     """A transaction as a row of the list."""
     shown: dict[str, Any] = msgspec.to_builtins(without_bodies(transaction))
-    for name in ("type", "received", "changed"):
+    for name in ("type", "received", "changed", "whole"):
         shown.pop(name, None)
     shown["from"], shown["to"] = shown.pop("sender"), shown.pop("recipients")
     shown["latency_ms"] = round(transaction.latency_ms, 2)
@@ -244,12 +249,13 @@ def session_json(session: Session, transactions: list[Transaction]) -> dict[str,
     return session_row(session) | {"transactions": [row(item) for item in transactions]}
 
 
-def message_json(raw: bytes | None) -> Mapping[str, Any] | None:
-    """A kept message in the shape of the contract's section 4."""
+def message_json(raw: bytes | None, *, whole: bool) -> Mapping[str, Any] | None:
+    """A kept message in the shape of the contract's section 4; of one that is not whole, the header."""
     if raw is None:
         return None
     pairs, body = split(raw)
     fields = [Field(name, value) for name, value in pairs]
-    shown = {"text": body.decode()} if is_text(body) else {"base64": to_base64(body)}
     headers = msgspec.to_builtins([field_json(item) for item in fields])
-    return {"size": header_size(fields) + len(body), "headers": headers, "body": shown}
+    if not whole:
+        return {"size": None, "headers": headers}
+    return {"size": header_size(fields) + len(body), "headers": headers, "body": shown_body(body)}

@@ -130,6 +130,17 @@ async def test_mail_does_not_fail_where_it_cannot_be_recorded():
         assert len(gw.lines(containing="something could not be recorded")) == 1
 
 
+async def test_a_body_that_nobody_asked_for_is_not_made_up():
+    heads = {"events": ["end_of_message"], "include": ["message.headers"]}
+    async with Backend(TAG) as backend, gateway(backend, archive=archive(), webhook=heads) as gw, admin_of(gw) as admin:
+        tried = await admin.post("/v1/simulate", content=b"Subject: hi\r\n\r\nbody\r\n")
+        path = f"/v1/transactions/{tried.json()['transaction_id']}"
+        whole = await get(admin, path)
+        assert whole["before"] == {"size": None, "headers": [{"name": "Subject", "value": "hi"}]}
+        assert [item["name"] for item in whole["after"]["headers"]] == ["Subject", "X-Tag"]
+        assert (await admin.get(f"{path}/message")).status_code == 404
+
+
 async def test_every_exchange_is_what_was_sent_and_answered():
     async with Backend(TAG) as backend, gateway(backend, archive=archive()) as gw, admin_of(gw) as admin:
         await mail(gw)

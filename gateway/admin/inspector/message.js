@@ -128,6 +128,7 @@ function fieldLine(field) {
 }
 
 function bodyLines(body) {
+  if (!body) return [{ text: "(No webhook asked for the body, so the MTA did not send all of it.)", key: "\n\n" }];
   if (body.text !== undefined) return split(body.text);
   return split(latin(bytesOf(body.base64))).map(({ text }) => ({ text: escaped(btoa(text)), key: text }));
 }

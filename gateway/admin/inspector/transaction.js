@@ -133,7 +133,7 @@ export class TransactionView {
   }
 
   actions(whole) {
-    if (whole.kind === "session" || !whole.before) return null;
+    if (whole.kind === "session" || !whole.before?.body) return null;
     const id = whole.transaction_id;
     return el(
       "div",
