@@ -172,7 +172,7 @@ def read(path: Path) -> Iterator[Exchange]:
             if line.strip():
                 try:
                     yield _exchange(msgspec.json.decode(line))
-                except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, KeyError) as error:
+                except (msgspec.DecodeError, TypeError, ValueError, KeyError, RecursionError) as error:
                     if number > 1 and not line.endswith(b"\n"):
                         return  # it is being written
                     raise RecordingError(f"{path}:{number}: this is no recorded exchange: {error}") from error
@@ -196,6 +196,9 @@ def _exchange(line: dict[str, Any]) -> Exchange:
     if not isinstance(line, dict) or line.get("format") != FORMAT:
         raise ValueError(f"`format` is not {FORMAT}")
     known = {name: line[name] for name in _PLAIN}
+    for name in _SENT:
+        if not (isinstance(known[name], str) and known[name].isascii() and known[name].isprintable()):
+            raise ValueError(f"`{name}` is no line of ASCII")
     tries = msgspec.convert(line.get("tries", ()), tuple[Try, ...])
     bodies = {name: _body(line, name) for name in ("request", "response")}
     record: Exchange = msgspec.convert({**known, "type": "Exchange", "time": 0.0}, Exchange)
@@ -204,6 +207,8 @@ def _exchange(line: dict[str, Any]) -> Exchange:
 
 _NOT_PLAIN = ("time", "request", "response", "tries", "redacted")
 _PLAIN = tuple(name for name in Exchange.__struct_fields__ if name not in _NOT_PLAIN)
+_SENT = ("id", "session_id", "event", "content_type")
+"""What goes into the header of a call."""
 
 
 def _body(line: dict[str, Any], name: str) -> bytes | None:

@@ -166,6 +166,7 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_end_of_the_program(tmp_pat
         ('\n{"format": 2}\n', ":2: this is no recorded exchange: `format` is not 1"),
         ('{"format": 1}\n', "this is no recorded exchange"),
         ("[]\n", "`format` is not 1"),
+        ('{"request": ' + "[" * 995 + "]" * 995 + "}\n", ":1: this is no recorded exchange: maximum recursion depth"),
     ],
 )
 def test_what_is_no_recording_is_refused(tmp_path: Path, text: str, reason: str):
@@ -174,6 +175,15 @@ def test_what_is_no_recording_is_refused(tmp_path: Path, text: str, reason: str)
     with pytest.raises(RecordingError) as caught:
         list(read(path))
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["id", "session_id", "event", "content_type"])
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "\x1b[31m", "\u4e2d", 1])
+async def test_what_would_break_the_header_of_a_call_is_refused(tmp_path: Path, name: str, value: object):
+    path = tmp_path / "file.jsonl"
+    path.write_bytes(msgspec.json.encode(as_line((await exchanges())[0]) | {name: value}) + b"\n")
+    with pytest.raises(RecordingError, match=f":1: this is no recorded exchange: `{name}` is no line of ASCII"):
+        list(read(path))
 
 
 async def test_a_redacted_recording_names_nobody_and_is_still_in_the_contract():
