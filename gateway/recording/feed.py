@@ -7,6 +7,8 @@ import msgspec
 
 _WAITING = 1000
 """Events that may wait for one watcher; then it is let go, and has to come again."""
+_WAITING_BYTES = 8 << 20
+"""Likewise what they may take."""
 _WATCHERS = 64
 
 
@@ -14,11 +16,20 @@ class TooManyWatchersError(Exception):
     """Nobody more can watch now."""
 
 
+class _Queue(asyncio.Queue[tuple[str, bytes] | None]):
+    """What waits for one watcher."""
+
+    size = 0
+
+    def fits(self, line: bytes) -> bool:
+        return self.empty() or (self.qsize() < _WAITING and self.size + len(line) <= _WAITING_BYTES)
+
+
 class Feed:
     """Events for any number of watchers, each `(name, one line of JSON)`."""
 
     def __init__(self) -> None:
-        self._queues: set[asyncio.Queue[tuple[str, bytes] | None]] = set()
+        self._queues: set[_Queue] = set()
 
     @property
     def watched(self) -> bool:
@@ -29,12 +40,13 @@ class Feed:
         """Tell everybody."""
         line = msgspec.json.encode(value)
         for queue in list(self._queues):
-            if queue.qsize() < _WAITING:
+            if queue.fits(line):
+                queue.size += len(line)
                 queue.put_nowait((name, line))
             else:
                 self._let_go(queue)
 
-    def _let_go(self, queue: asyncio.Queue[tuple[str, bytes] | None]) -> None:
+    def _let_go(self, queue: _Queue) -> None:
         self._queues.discard(queue)
         queue.put_nowait(None)
 
@@ -50,7 +62,7 @@ class Feed:
         """
         if len(self._queues) >= _WATCHERS:
             raise TooManyWatchersError
-        queue: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue()
+        queue = _Queue()
         self._queues.add(queue)
         try:
             while True:
@@ -62,6 +74,7 @@ class Feed:
                     continue
                 if event is None:
                     return
+                queue.size -= len(event[1])
                 yield event
         finally:
             self._queues.discard(queue)

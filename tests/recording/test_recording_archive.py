@@ -141,6 +141,19 @@ async def test_who_does_not_keep_up_is_let_go():
     assert len(got) == 1000
 
 
+async def test_what_waits_for_a_watcher_has_a_bound_in_bytes_as_well():
+    feed = Feed()
+    watching = feed.watch(60)
+    first = asyncio.create_task(anext(watching))
+    await asyncio.sleep(0)
+    feed.say("x", "a" * (20 << 20))  # one alone goes out, whatever its size
+    await first
+    for _ in range(12):
+        feed.say("x", "a" * (1 << 20))
+    assert not feed.watched
+    assert len([event async for event in watching]) == 7
+
+
 async def test_silence_is_told_and_an_end_ends_it():
     feed = Feed()
     watching = feed.watch(0.001)
