@@ -22,7 +22,7 @@ class Reply(Shape):
 
     code: int
     enhanced: str | None
-    text: str
+    text: str = Field(description="without the codes; several lines have line breaks between them")
 
 
 class Client(Shape):

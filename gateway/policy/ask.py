@@ -83,6 +83,7 @@ async def ask(question: Question, bounds: Bounds, upload: Upload | None = None) 
     answer: Answer | None = None
     try:
         if upload is not None:
+            content_type = upload.content_type
             answer = await upload.finish(shown, deadline)
             if answer is None:
                 return await ask(question, bounds)

@@ -36,6 +36,7 @@ class Upload:
         self._release = release
         self.call_id = new_id()
         self._boundary = f"gateway-{self.call_id}"
+        self.content_type = MULTIPART.format(boundary=self._boundary)
         self._header = header_bytes(fields)
         self._body = body
         self._end: bytes | None = None
@@ -45,7 +46,7 @@ class Upload:
             self.call_id,
             "end_of_message",
             session_id,
-            MULTIPART.format(boundary=self._boundary),
+            self.content_type,
             self,
             deadline,
             patience=webhook.timeout_end_of_message_seconds,

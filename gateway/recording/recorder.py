@@ -14,6 +14,7 @@ import structlog
 from gateway.contract.words import Action, Event
 from gateway.mail.fields import Field, header_bytes
 from gateway.milter.messages import ReplyCode
+from gateway.milter.smtp_reply import read_reply
 from gateway.policy import rules
 from gateway.recording.records import Client, Exchange, Keeper, Reply, Session, Transaction, Try
 from gateway.translate.facts import SessionFacts, TransactionFacts
@@ -277,11 +278,8 @@ def _decoded(value: bytes | None) -> str | None:
 def _reply(reply: ReplyCode | None) -> Reply | None:
     if reply is None:
         return None
-    text = readable(reply.text.replace(b"%%", b"%"))
-    code, _, rest = text[:3], text[3:4], text[4:]
-    word = rest.partition(" ")[0]
-    enhanced = word if word.count(".") == 2 and word.replace(".", "").isdigit() else None
-    return Reply(int(code), enhanced, rest)
+    code, enhanced, lines = read_reply(reply)
+    return Reply(code, enhanced, "\n".join(lines))
 
 
 def _remember(among: dict[str, Thing], key: str, thing: Thing) -> Thing:

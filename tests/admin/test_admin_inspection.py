@@ -23,7 +23,7 @@ from gateway_harness import (
 
 from gateway.contract.schema import request_schema
 from gateway.recording import Archive, Bounds
-from gateway.recording.records import Kept
+from gateway.recording.records import Kept, Reply
 
 BOUNDS = Bounds()
 TAG = {
@@ -141,6 +141,14 @@ async def test_a_body_that_nobody_asked_for_is_not_made_up():
         assert (await admin.get(f"{path}/message")).status_code == 404
 
 
+async def test_a_reply_of_several_lines_is_told_without_its_codes():
+    no = {"action": "reject", "reply": {"code": 554, "text": ["Not here", "See https://site.example/why"]}}
+    async with Backend({"end_of_message": no}) as backend, gateway(backend, archive=archive()) as gw:
+        await mail(gw)
+        ((_, (row,)),) = gw.served.archive.sessions()
+    assert row.reply == Reply(554, "5.7.1", "Not here\nSee https://site.example/why")
+
+
 async def test_every_exchange_is_what_was_sent_and_answered():
     async with Backend(TAG) as backend, gateway(backend, archive=archive()) as gw, admin_of(gw) as admin:
         await mail(gw)
@@ -218,7 +226,7 @@ async def test_verdicts(answers, verdict, code, by):
         assert "500" in row["reason"]
         assert "tempfail" in row["reason"]
     elif code == 451:
-        assert row["reply"] == {"code": 451, "enhanced": "4.7.1", "text": "4.7.1 later 100%"}
+        assert row["reply"] == {"code": 451, "enhanced": "4.7.1", "text": "later 100%"}
 
 
 async def test_a_client_that_goes_away_and_one_whose_recipients_were_all_refused():

@@ -10,6 +10,8 @@ import pytest
 from dialogue import DAT, ENVELOPE, EOH, SUBJECT, Mta, body, dialogue, parts_of
 from gateway_harness import ABO, Received
 
+from gateway.recording import Archive, Bounds
+
 CHUNK = b"A line of an attachment, as long as lines in mail are, seventy characters.\r\n" * 850
 CHUNKS = 40
 CHANGE = b'{"changes":[{"op":"add_header","name":"X-A","value":"v"}]}'
@@ -97,10 +99,12 @@ async def reading(*answers: bytes) -> AsyncIterator[Reading]:
 
 
 @asynccontextmanager
-async def talk_to(backend: Reading, *further: Any, **webhook: Any) -> AsyncIterator[Any]:
+async def talk_to(
+    backend: Reading, *further: Any, archive: Archive | None = None, **webhook: Any
+) -> AsyncIterator[Any]:
     hooks = [{"name": "webhook", "url": backend.url, "events": ["end_of_message"], **MULTIPART, **webhook}, *further]
     limits = {"spool_above": "64KiB", "drain_timeout": "0s"}
-    async with dialogue(*[{}] * len(hooks), webhooks=hooks, limits=limits) as talk:
+    async with dialogue(*[{}] * len(hooks), webhooks=hooks, limits=limits, archive=archive) as talk:
         yield talk
 
 
@@ -129,6 +133,17 @@ async def test_the_message_arrives_while_the_mta_still_sends() -> None:
         assert f"webhook-id: {event['id']}" in backend.heads[0]
         assert "transfer-encoding: chunked" in backend.heads[0]
         assert len(backend.heads) == 1
+
+
+async def test_a_record_of_it_says_what_was_sent() -> None:
+    archive = Archive(Bounds(), recording=True)
+    async with reading() as backend, talk_to(backend, archive=archive) as talk:
+        await talk.mta.pass_on(*ENVELOPE, DAT, SUBJECT, EOH)
+        await send_body(talk.mta)
+        assert await talk.mta.end() == [b"a"]
+        (only,) = archive.exchanges()
+        assert f"content-type: {only.content_type}" in backend.heads[0]
+        assert only.content_type.startswith("multipart/form-data")
 
 
 async def test_a_backend_that_reads_slowly_does_not_hold_up_the_mta() -> None:

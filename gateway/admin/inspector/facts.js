@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { bytes, clock, counted, exactly, lasting } from "./format.js";
 import { sender } from "./list.js";
 import { visible } from "./text.js";
-import { deciderOf } from "./words.js";
+import { deciderOf, replyText } from "./words.js";
 
 /** The list. What is not known has no line. */
 export function factList(whole) {
@@ -53,7 +53,7 @@ function client(known) {
 }
 
 function reply(given) {
-  return given ? visible(`${given.code} ${given.text}`) : null;
+  return given ? visible(replyText(given)) : null;
 }
 
 function began(moment) {
