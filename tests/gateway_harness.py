@@ -436,7 +436,8 @@ async def gateway(
         observer: Observer = watching
         recorder: Recorder | None = None
         if archive is not None:
-            observer = recorder = Recorder(observer, archive, record_bytes=archive.record_bytes)
+            attempts = archive.attempts
+            observer = recorder = Recorder(observer, archive, record_bytes=archive.record_bytes, attempts=attempts)
 
         def make(**changed: Any) -> Generation:
             chosen = {"webhook": webhook, "limits": limits, "unix": unix, **settings, **changed}

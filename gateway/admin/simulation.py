@@ -90,7 +90,9 @@ async def simulate_mail(setup: Setup, mail: SimulatedMail, archive: Archive | No
     recorder = ExchangeRecorder()
     observer: Observer = recorder
     if archive is not None:
-        observer = Recorder(recorder, archive, record_bytes=archive.record_bytes, simulated=True)
+        observer = Recorder(
+            recorder, archive, record_bytes=archive.record_bytes, attempts=archive.attempts, simulated=True
+        )
     dry = replace(setup, webhooks=webhooks, dry_run=True)
     played_mail = Mail(mail.raw, mail.sender, mail.recipients, mail.helo, mail.client)
     with structlog.contextvars.bound_contextvars(simulation=True):  # so that nobody takes its log lines for mail

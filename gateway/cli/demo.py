@@ -112,7 +112,7 @@ def _settings(backend: str) -> Settings:
 
 async def _start_service(settings: Settings, archive: Archive) -> Service:
     """Listen where the configuration says; on any free port where that one is taken."""
-    recorder = Recorder(TimelineObserver(), archive, record_bytes=archive.record_bytes)
+    recorder = Recorder(TimelineObserver(), archive, record_bytes=archive.record_bytes, attempts=archive.attempts)
     generation = assembly.generation(settings, recorder.attempted)
     try:
         service = Service(generation, recorder)

@@ -59,7 +59,9 @@ class _Alone(SingleProcess):
         observer: Observer = CountingObserver(counters)
         self._on_attempt: Callable[[Attempt], None] | None = None
         if recording.keeps:
-            observer = recorder = Recorder(observer, recording, record_bytes=recording.record_bytes)
+            observer = recorder = Recorder(
+                observer, recording, record_bytes=recording.record_bytes, attempts=recording.attempts
+            )
             self._on_attempt = recorder.attempted
         self._alone = Service(assembly.generation(settings, self._on_attempt), observer)
         super().__init__(self._alone, counters, recording.archive)

@@ -2,6 +2,7 @@
 
 - `records`: the values: sessions, transactions, exchanges; and what the API shows of them
 - `recorder`: the observer that makes them from the facts of the policy
+- `attempts`: what the webhook clients tell while a call is under way
 - `archive`: keeps them for a while, within bounds, and tells those who watch (`feed`)
 - `recording`: all that keeps, as one
 - `journal`: writes exchanges to a file, one JSON value a line; `redaction` hides who wrote what in it

@@ -7,6 +7,7 @@ from statistics import quantiles
 
 from msgspec import Struct
 
+from gateway.recording.attempts import Attempts
 from gateway.recording.feed import Feed
 from gateway.recording.records import Exchange, Kept, Session, Transaction, Webhook, moment, row, session_row, summary
 
@@ -66,6 +67,7 @@ class Archive:
         self.recording = recording
         """Whether bodies are kept."""
         self.feed = Feed()
+        self.attempts = Attempts()
         self._bounds = bounds
         self._clock = clock
         self._webhooks: tuple[Webhook, ...] = ()

@@ -6,7 +6,7 @@ What costs time is done only where bodies are recorded; otherwise a call costs o
 import time
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec
 
 import msgspec
 import structlog
@@ -16,17 +16,14 @@ from gateway.mail.fields import Field, header_bytes
 from gateway.milter.messages import ReplyCode
 from gateway.milter.smtp_reply import read_reply
 from gateway.policy import rules
-from gateway.recording.records import Client, Exchange, Keeper, Reply, Session, Transaction, Try
+from gateway.recording.attempts import Attempts, remember
+from gateway.recording.records import Client, Exchange, Keeper, Reply, Session, Transaction
 from gateway.translate.facts import SessionFacts, TransactionFacts
 from gateway.translate.mime import words
 from gateway.translate.text import readable
-from gateway.webhook import Attempt
 
-Thing = TypeVar("Thing")
 Facts = ParamSpec("Facts")
 
-_UNDER_WAY = 4096
-"""Calls, sessions and transactions under way that are remembered at most; beyond, the oldest is forgotten."""
 _BODY_SHARE = 8
 """One message or body takes at most this part of what all may take."""
 
@@ -63,6 +60,7 @@ class Recorder:
         inner: told everything first.
         keeper: takes the records.
         record_bytes: how much all bodies may take; 0: no bodies, no subjects.
+        attempts: what the webhook clients told, where others use the same clients.
         simulated: whether this is no real mail.
         clock: seconds since 1970.
 
@@ -74,6 +72,7 @@ class Recorder:
         keeper: Keeper,
         *,
         record_bytes: int = 0,
+        attempts: Attempts | None = None,
         simulated: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -81,10 +80,12 @@ class Recorder:
         self._log = structlog.get_logger("gateway")
         self._complained = False
         self._keeper = keeper
+        self._attempts = attempts or Attempts()
+        self.attempted = self._attempts.attempted
+        """Told by the webhook clients."""
         self._body_limit = record_bytes // _BODY_SHARE
         self._simulated = simulated
         self._clock = clock
-        self._tries: dict[str, list[Try]] = {}
         self._sessions: dict[str, Session] = {}
         self._transactions: dict[str, Transaction] = {}
 
@@ -93,15 +94,6 @@ class Recorder:
         if not self._complained:
             self._log.exception("something could not be recorded: what is kept has gaps, mail is not touched by that")
         self._complained = True
-
-    # what the webhook clients tell
-
-    def attempted(self, attempt: Attempt) -> None:
-        """Remember an attempt until its call is over."""
-        error = None if attempt.error is None else str(attempt.error)
-        status = attempt.status if attempt.error is None else getattr(attempt.error, "status", None)
-        made = Try(attempt.number, attempt.url, attempt.elapsed_ms, status, error)
-        _remember(self._tries, attempt.call.id, self._tries.get(attempt.call.id, [])).append(made)
 
     # Observer
 
@@ -135,7 +127,7 @@ class Recorder:
             response_bytes=len(response),
             request=self._if_recorded(request),
             response=self._if_recorded(response),
-            tries=tuple(self._tries.pop(exchange.call_id, ())),
+            tries=self._attempts.take(exchange.call_id),
         )
         self._keeper.keep(kept)
         if transaction is not None:
@@ -212,7 +204,7 @@ class Recorder:
         if known is None:
             mta = {name: session.macro_texts.get(macro) for name, macro in _MTA.items()}
             known = Session(session.id, self._clock(), None, mta, self._simulated)
-            _remember(self._sessions, session.id, known)
+            remember(self._sessions, session.id, known)
             self._keeper.keep(known)
         if known.client is None and session.connect is not None:
             known.client = msgspec.to_builtins(session.client)
@@ -225,7 +217,7 @@ class Recorder:
             self._session(session)
             client = Client(session.client.name, session.client.address, session.client.helo)
             known = Transaction(transaction.id, session.id, self._clock(), client, self._simulated)
-            _remember(self._transactions, transaction.id, known)
+            remember(self._transactions, transaction.id, known)
             _see(known, transaction)
             self._keeper.keep(known)
         _see(known, transaction)
@@ -280,11 +272,3 @@ def _reply(reply: ReplyCode | None) -> Reply | None:
         return None
     code, enhanced, lines = read_reply(reply)
     return Reply(code, enhanced, "\n".join(lines))
-
-
-def _remember(among: dict[str, Thing], key: str, thing: Thing) -> Thing:
-    """Put it there, within the bound."""
-    if key not in among and len(among) >= _UNDER_WAY:
-        among.pop(next(iter(among)))
-    among[key] = thing
-    return thing

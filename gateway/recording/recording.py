@@ -1,6 +1,7 @@
 """All that keeps, as one: the archive for the inspector, and the file."""
 
 from gateway.recording.archive import Archive
+from gateway.recording.attempts import Attempts
 from gateway.recording.journal import Journal
 from gateway.recording.records import Kept
 
@@ -17,6 +18,7 @@ class Recording:
 
     def __init__(self, archive: Archive | None = None, journal: Journal | None = None, record_bytes: int = 0) -> None:
         self.archive = archive
+        self.attempts = Attempts() if archive is None else archive.attempts
         self.record_bytes = record_bytes
         self._journal = journal
         self._keepers = tuple(keeper for keeper in (archive, journal) if keeper is not None)

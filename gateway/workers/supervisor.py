@@ -74,7 +74,7 @@ class Supervisor:
         self.archive = recording.archive
         self.workers = settings.workers
         self._settings = settings
-        self._generation = assembly.generation(settings)
+        self._generation = assembly.generation(settings, self._recording.attempts.attempted)
         self._retired: list[Generation] = []
         self._bound: dict[Address, Bound] = {}
         self._workers = [Worker(number, log_format, recording) for number in range(1, settings.workers + 1)]
@@ -157,7 +157,7 @@ class Supervisor:
 
     async def reload(self, settings: Settings) -> None:
         """Let new sessions use other settings, in every worker. Raises ValueError and OSError; then the old stay."""
-        generation = assembly.generation(settings)
+        generation = assembly.generation(settings, self._recording.attempts.attempted)
         addresses = assembly.addresses(settings)
         fresh = frozenset(addresses) - frozenset(self._bound)
         self._bind(addresses)

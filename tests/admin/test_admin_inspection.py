@@ -487,6 +487,9 @@ async def test_simulations_appear_and_say_so():
         assert session["simulated"] is True
         (row,) = session["transactions"]
         assert (row["simulated"], row["subject"], row["from"]) == (True, "tried", "ann@x.test")
+        for call in posted.json()["exchanges"]:
+            whole = await get(admin, f"/v1/exchanges/{call['id']}")
+            assert (whole["url"], [each["number"] for each in whole["tries"]]) == (backend.url, [1])
         assert all(item["dry_run"] for item in (await get(admin, "/v1/exchanges"))["exchanges"])
 
 
