@@ -8,6 +8,7 @@ import pickle
 import socket
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from gateway.admin.served import Status
@@ -92,12 +93,13 @@ def receive(end: socket.socket) -> tuple[Message | None, tuple[socket.socket, ..
 class Relay:
     """A worker's `Keeper`: hands everything on to the parent, and waits for nobody.
 
-    What is too large for a message goes without its bodies; what finds the channel full is lost.
+    What is too large for a message goes without its bodies; what finds the channel full is lost, which is said once.
     """
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
-        self.lost = 0
+        self._complained = False
+        self._log = structlog.get_logger("gateway")
 
     def keep(self, what: Kept) -> None:
         """See `Keeper`."""
@@ -106,8 +108,10 @@ class Relay:
             message = _encoder.encode(Happened(without_bodies(what)))
         try:
             self._end.send(message, socket.MSG_DONTWAIT)
-        except OSError:
-            self.lost += 1
+        except OSError as error:
+            if not self._complained:
+                self._log.warning("what is kept has gaps: the parent process does not keep up", reason=str(error))
+            self._complained = True
 
 
 def packed(settings: Settings) -> bytes:
