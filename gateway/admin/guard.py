@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN_PATHS = frozenset(("/healthz", "/readyz"))
 """What needs no token."""
@@ -34,7 +34,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         refusal = self._refusal(scope) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send)
+        await (refusal or self._app)(scope, receive, _kept_apart(send))
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
@@ -43,6 +43,19 @@ class Guard:
         if self._loopback:
             return _check_neighbour(scope["method"], headers)
         return None if scope["path"] in OPEN_PATHS else _refuse(403, "beyond loopback a token is needed")
+
+
+def _kept_apart(send: Send) -> Send:
+    """Let no page of elsewhere frame an answer, the documentation with its buttons included, nor guess what it is."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("x-frame-options", "DENY")
+            headers.setdefault("x-content-type-options", "nosniff")
+        await send(message)
+
+    return sent
 
 
 def _refuse(status: int, reason: str) -> JSONResponse:

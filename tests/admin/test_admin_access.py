@@ -138,6 +138,15 @@ async def test_a_page_of_elsewhere_reads_nothing(backend: Backend, path: str) ->
     assert answer.status_code == 403
 
 
+@pytest.mark.parametrize("path", ["/docs", "/docs/assets/swagger-ui-bundle.js", "/openapi.json", "/metrics", "/nope"])
+async def test_a_page_of_elsewhere_frames_nothing(backend: Backend, path: str) -> None:
+    async with gateway(backend) as running, admin_of(running) as admin:
+        for headers in ({}, {"host": "evil.example"}):
+            answer = await admin.get(path, headers=headers)
+            fields = [answer.headers[name] for name in ("x-frame-options", "x-content-type-options")]
+            assert fields == ["DENY", "nosniff"]
+
+
 async def test_the_documentation_needs_no_other_host(backend: Backend) -> None:
     async with gateway(backend) as running, admin_of(running) as admin:
         page = await admin.get("/docs")
