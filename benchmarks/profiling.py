@@ -30,6 +30,8 @@ _ROWS = {
 }
 _ROW_OF = {"contract": "translate", "observe.py": "log", "cli/logs.py": "log"}
 """What stands in a row of another name."""
+_TITLE = re.compile(r'(<text id="title"[^>]*>)[^<]*<')
+"""py-spy's own is its command line."""
 _OURS = re.compile(r"\(gateway/(([\w.]+)(?:/[\w.]+)?)")
 
 
@@ -50,7 +52,9 @@ def profile(bench: Bench, effort: Effort) -> Table:
         seconds = max(int(_SECONDS * effort.scale), 3)
         raw = bench.scratch / f"{mode}.raw"
         cost = _record(spy, process, seconds, "raw", raw)
-        _record(spy, process, seconds, "flamegraph", _CHARTS / f"profile-{mode}-after.svg")
+        chart = _CHARTS / f"profile-{mode}-after.svg"
+        _record(spy, process, seconds, "flamegraph", chart)
+        chart.write_text(_TITLE.sub(rf"\1{mode}, now<", chart.read_text()))
         found.append(by_row(raw.read_text(), cost))
     for key, text in _ROWS.items():
         table.rows.append((text, *(f"{costs[key]:,.0f}" for costs in found)))
