@@ -29,6 +29,10 @@ INSIDE = {
 """Lines about the processes among themselves: each says what is done, and nothing is to be done by hand."""
 
 
+LEVELS = {"log": "warning", "exception": "error"} | {name: name for name in ("info", "warning", "error", "critical")}
+"""What a method of the log is called, and the level of its lines."""
+
+
 def section(title: str) -> str:
     """What stands under a heading."""
     return re.split(r"^#+ ", TEXT.split(f"{title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
@@ -51,8 +55,8 @@ def logged(path: Path) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant | ast.JoinedStr):
             level = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
-            if level in ("info", "warning", "error", "critical", "log") and isinstance(name, str):
-                yield "warning" if level == "log" else level, name
+            if level in LEVELS and isinstance(name, str):
+                yield LEVELS[level], name
 
 
 def test_every_log_line_has_a_row_with_its_level() -> None:
