@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 
@@ -45,20 +45,38 @@ def admin_app(served: Served, *, token: str | None, loopback: bool) -> FastAPI:
         static_url="/docs/assets",
     )
     app.add_middleware(Guard, token=token, loopback=loopback)
-    app.add_api_route("/healthz", _healthz, methods=["GET"], summary="The process is alive")
     app.add_exception_handler(Exception, _internal_error)
+    app.include_router(_state(served))
+    app.include_router(_simulation(served))
+    if served.archive is not None:
+        app.include_router(page())
+        app.include_router(inspection(served, served.archive))
+    return app
 
-    @app.get("/readyz", summary="The gateway takes connections")
+
+def _state(served: Served) -> APIRouter:
+    """Routes for those who watch over the service."""
+    router = APIRouter()
+    router.add_api_route("/healthz", _healthz, methods=["GET"], summary="The process is alive")
+
+    @router.get("/readyz", summary="The gateway takes connections")
     async def readyz() -> JSONResponse:
         status = await served.status()
         return JSONResponse(msgspec.to_builtins(status), status_code=200 if status.ready else 503)
 
-    @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
     async def metrics() -> Response:
         text = exposition(await served.counters(), served.workers)
         return Response(text, media_type=CONTENT_TYPE)
 
-    @app.post(
+    return router
+
+
+def _simulation(served: Served) -> APIRouter:
+    """The route that tries a message out."""
+    router = APIRouter()
+
+    @router.post(
         "/v1/simulate",
         summary="Try a message out on the webhooks",
         response_model=None,
@@ -84,10 +102,7 @@ def admin_app(served: Served, *, token: str | None, loopback: bool) -> FastAPI:
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
 
-    if served.archive is not None:
-        app.include_router(page())
-        app.include_router(inspection(served, served.archive))
-    return app
+    return router
 
 
 async def _healthz() -> dict[str, str]:

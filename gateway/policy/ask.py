@@ -89,10 +89,8 @@ async def ask(question: Question, bounds: Bounds, upload: Upload | None = None) 
                 return await ask(question, bounds)
         elif webhook.multipart and at_end:
             content_type, body = multipart(shown, f"gateway-{call_id}")
-        elif shown.body is not None and not isinstance(shown.body, bytes) and shown.body.in_memory() is None:
-            body = json_stream(shown.request, shown.body)
         else:
-            body = encode(shown.request)
+            body = _as_json(shown)
         if answer is None:
             answer = await webhook.client.call(Call(call_id, name, question.session.id, content_type, body, deadline))
         judgement = _judgement(answer, shown, question, bounds)
@@ -108,6 +106,13 @@ async def ask(question: Question, bounds: Bounds, upload: Upload | None = None) 
     sent = (content_type, body)
     record = _exchange(question, call_id, sent, answer, answer.attempts, answer.elapsed_ms, action=judgement.action)
     return Asked(record, shown, judgement, reserved=answer.reserved)
+
+
+def _as_json(shown: Shown) -> Body:
+    """The request; as a stream where its message lies on disk."""
+    if shown.body is not None and not isinstance(shown.body, bytes) and shown.body.in_memory() is None:
+        return json_stream(shown.request, shown.body)
+    return encode(shown.request)
 
 
 def _judgement(answer: Answer, shown: Shown, question: Question, bounds: Bounds) -> Judgement:
