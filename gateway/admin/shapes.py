@@ -56,7 +56,9 @@ class TransactionRow(Shape):
     size: int | None
     verdict: Verdict | None = Field(description="null while it is open")
     reply: Reply | None
-    decided_by: str | None = Field(description="the webhook whose answer, or failure, decided; null: all let it pass")
+    decided_by: str | None = Field(
+        description="the webhook whose answer, or failure, decided, holding included; null: all let it pass"
+    )
     reason: str | None = Field(description="the latest failure of a webhook, and what was applied in its place")
     latency_ms: float = Field(description="all calls of the transaction together")
     changes: int

@@ -69,9 +69,10 @@ class ChangeSender(Struct, frozen=True):
 
 
 class Hold(Struct, frozen=True):
-    """Quarantine the message."""
+    """Quarantine the message; `by` the webhook of this name."""
 
     reason: bytes
+    by: str | None = None
 
 
 Change = (

@@ -47,7 +47,7 @@ class Draft:
         self.recipients = list(self.original_recipients)
         self.body: bytes | None = None
         """The new body, or None as long as the one that arrived stays."""
-        self.hold: bytes | None = None
+        self.hold: c.Hold | None = None
 
     def shown(self) -> tuple[Field, ...]:
         """The fields that a request shows now."""
@@ -169,7 +169,7 @@ class Draft:
         self.sender = Address(in_brackets(change.address), params, arrived=False)
 
     def _hold(self, _: _Answer, change: c.Hold) -> None:
-        self.hold = change.reason
+        self.hold = change
 
 
 def _named(fields: Sequence[Field], name: bytes) -> list[Field]:

@@ -26,7 +26,7 @@ def edits(draft: Draft, *, leading_space: bool) -> list[m.Edit]:
         *_unseen_fields(draft, leading_space=leading_space),
         *_fields(draft, leading_space=leading_space),
         *_envelope(draft),
-        *([] if draft.hold is None else [m.Quarantine(draft.hold)]),
+        *([] if draft.hold is None else [m.Quarantine(draft.hold.reason)]),
         *_body(draft.body),
     ]
 

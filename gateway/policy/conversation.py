@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from gateway.contract import request as r
 from gateway.contract.words import SESSION_GATES, Action, Event
-from gateway.mail import changes as c
 from gateway.mail.edits import edits
 from gateway.milter import messages as m
 from gateway.milter.constants import MAX_VERSION
@@ -310,12 +309,13 @@ class Conversation:
             return Decision(reply)
         self._inquiry.apply_held()
         if self._inquiry.session_hold is not None:
-            self._facts.draft().apply([c.Hold(self._inquiry.session_hold)], ())
+            self._facts.draft().apply([self._inquiry.session_hold], ())
         made: Sequence[m.Edit] = ()
         if transaction.draft is not None:
             made = edits(transaction.draft, leading_space=self._facts.leading_space)
-        held = transaction.draft is not None and transaction.draft.hold is not None
-        self._settled(Settled(Event.END_OF_MESSAGE, Action.ACCEPT, None, None, _count(made), held))
+        hold = None if transaction.draft is None else transaction.draft.hold
+        by = None if hold is None else hold.by
+        self._settled(Settled(Event.END_OF_MESSAGE, Action.ACCEPT, None, by, _count(made), hold is not None))
         self.end_transaction()
         return Decision(_ACCEPT, made)
 

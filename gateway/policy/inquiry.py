@@ -53,7 +53,7 @@ class Inquiry:
         self._upload: Upload | None = None
         self.may_quarantine = False
         """Whether the MTA agreed to hold messages."""
-        self.session_hold: bytes | None = None
+        self.session_hold: c.Hold | None = None
         """Why every message of this session is to be held, None where it is not."""
 
     def begin_transaction(self) -> None:
@@ -166,10 +166,11 @@ class Inquiry:
             facts = self._facts
             self._observer.noted(facts.session, facts.transaction, member.webhook.name, judgement.annotations)
         if judgement.changes and judgement.action not in ENDING:
+            changes = tuple(_named(item, member) for item in judgement.changes)
             if shown is None:
-                self._hold(judgement.changes, event)
+                self._hold(changes, event)
             else:
-                self._facts.draft().apply(judgement.changes, shown)
+                self._facts.draft().apply(changes, shown)
 
     def _hold(self, changes: tuple[c.Change, ...], event: Event) -> None:
         rcpt = self._facts.current.rcpt_events if event is Event.RCPT else None
@@ -205,11 +206,17 @@ class Inquiry:
 
     def _quarantine(self, member: Member, event: Event, cause: str) -> None:
         reason = f"webhook {member.webhook.name} failed: {cause} (session {self._facts.session.id})".encode()
+        hold = c.Hold(reason, member.webhook.name)
         if event is Event.UNKNOWN or event in SESSION_GATES:
-            self.session_hold = reason
+            self.session_hold = hold
         else:
-            self._hold((c.Hold(reason),), event)
+            self._hold((hold,), event)
 
     def warn(self, member: Member, text: str) -> None:
         """Tell the operator."""
         self._observer.warned(self._facts.session, self._facts.transaction, member.webhook.name, text)
+
+
+def _named(change: c.Change, member: Member) -> c.Change:
+    """The change; one that decides what becomes of the mail says whose it is."""
+    return c.Hold(change.reason, member.webhook.name) if isinstance(change, c.Hold) else change

@@ -154,7 +154,7 @@ class Fallback(Struct, frozen=True):
 
 
 class Settled(Struct, frozen=True):
-    """A final answer: what the MTA was told, and by whose will (None: nobody refused)."""
+    """A final answer: what the MTA was told, and by whose will (None: all let it pass)."""
 
     event: Event
     action: Action

@@ -210,7 +210,8 @@ async def test_without_recording_there_are_no_bodies_and_no_subject():
         ({"end_of_message": {"action": "reject"}}, "rejected", 550, "webhook"),
         ({"end_of_message": {"reply": {"code": 451, "text": "later 100%"}}}, "tempfailed", 451, "webhook"),
         ({"end_of_message": {"action": "discard"}}, "discarded", None, "webhook"),
-        ({"end_of_message": {"changes": [{"op": "quarantine", "reason": "odd"}]}}, "quarantined", None, None),
+        ({"end_of_message": {"changes": [{"op": "quarantine", "reason": "odd"}]}}, "quarantined", None, "webhook"),
+        ({"rcpt": {"changes": [{"op": "quarantine", "reason": "odd"}]}}, "quarantined", None, "webhook"),
         ({"end_of_message": Answer(500)}, "tempfailed", 451, "webhook"),
     ],
 )
@@ -221,7 +222,7 @@ async def test_verdicts(answers, verdict, code, by):
         (session,) = (await get(admin, "/v1/sessions"))["sessions"]
         (row,) = session["transactions"]
     assert (row["verdict"], (row["reply"] or {}).get("code"), row["decided_by"]) == (verdict, code, by)
-    if isinstance(answers["end_of_message"], Answer):
+    if isinstance(answers.get("end_of_message"), Answer):
         assert row["failures"] == 1
         assert "500" in row["reason"]
         assert "tempfail" in row["reason"]

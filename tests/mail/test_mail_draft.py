@@ -97,7 +97,7 @@ def test_of_two_changes_of_one_field_the_later_wins(answer: list[c.Change], head
 def test_of_two_bodies_senders_and_reasons_the_later_wins() -> None:
     draft = draft_of(OLD, [c.NewBody(b"1"), c.NewBody(b"2")], [c.Hold(b"1"), c.Hold(b"2")])
     draft.apply([c.ChangeSender(b"1"), c.ChangeSender(b"2", b"RET=HDRS")], ())
-    assert (draft.body, draft.hold) == (b"2", b"2")
+    assert (draft.body, draft.hold) == (b"2", c.Hold(b"2"))
     assert draft.sender == Address(b"<2>", (b"RET=HDRS",), arrived=False)
 
 

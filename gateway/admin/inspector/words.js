@@ -18,9 +18,9 @@ export function replyText(reply) {
 
 /** Who decided, for the list. */
 export function deciderOf(row) {
-  if (row.decided_by) return row.reason ? `${row.decided_by} (failed)` : row.decided_by;
+  const failed = row.reason?.startsWith(`${row.decided_by}: `);
+  if (row.decided_by) return failed ? `${row.decided_by} (failed)` : row.decided_by;
   if (row.reason) return "a failure policy";
-  if (row.verdict === "quarantined" && row.webhooks.length === 1) return row.webhooks[0];
   return row.verdict === "accepted" ? "all let it pass" : "–";
 }
 
