@@ -147,6 +147,7 @@ def webhook(settings: WebhookSettings, asker: WebhookClient) -> Webhook:
         on_invalid={event: OnFailure(settings.invalid_for(event)) for event in Event},
         on_too_large=OnTooLarge(settings.on_too_large),
         allow=settings.allow,
+        secrecy=asker.secrecy,
     )
 
 

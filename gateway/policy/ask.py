@@ -190,13 +190,18 @@ def _exchange(
     cause: str = "",
 ) -> Exchange:
     content_type, body = sent
+    response = answer.body if answer else b""
+    secrecy = question.member.webhook.secrecy
+    if secrecy:
+        response = secrecy.conceal(response)
+        failure = failure and secrecy.conceal_text(failure)
     return Exchange(
         webhook=question.member.webhook.name,
         event=question.name,
         call_id=call_id,
         request=body if isinstance(body, bytes) and body else None,
         status=answer.status if answer else None,
-        response=answer.body if answer else b"",
+        response=response,
         action=action,
         failure=failure,
         attempts=attempts,

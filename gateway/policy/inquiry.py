@@ -164,7 +164,8 @@ class Inquiry:
             self.warn(member, f"`next` at {event} has no effect: no transaction has begun")
         if judgement.annotations:
             facts = self._facts
-            self._observer.noted(facts.session, facts.transaction, member.webhook.name, judgement.annotations)
+            told = {key: _concealed(value, member) for key, value in judgement.annotations.items()}
+            self._observer.noted(facts.session, facts.transaction, member.webhook.name, told)
         if judgement.changes and judgement.action not in ENDING:
             changes = tuple(_named(item, member) for item in judgement.changes)
             if shown is None:
@@ -190,7 +191,9 @@ class Inquiry:
         if applied is OnFailure.QUARANTINE and not self.may_quarantine:
             applied = OnFailure.TEMPFAIL
         facts = self._facts
-        fallback = Fallback(member.webhook.name, event, str(cause), reason, applied)
+        fallback = Fallback(
+            member.webhook.name, event, str(cause), member.webhook.secrecy.conceal_text(reason), applied
+        )
         self._observer.fell_back(facts.session, facts.transaction, fallback)
         match applied:
             case OnFailure.CONTINUE:
@@ -214,9 +217,14 @@ class Inquiry:
 
     def warn(self, member: Member, text: str) -> None:
         """Tell the operator."""
+        text = member.webhook.secrecy.conceal_text(text)
         self._observer.warned(self._facts.session, self._facts.transaction, member.webhook.name, text)
 
 
 def _named(change: c.Change, member: Member) -> c.Change:
     """The change; one that decides what becomes of the mail says whose it is."""
     return c.Hold(change.reason, member.webhook.name) if isinstance(change, c.Hold) else change
+
+
+def _concealed(value: object, member: Member) -> object:
+    return member.webhook.secrecy.conceal_text(value) if isinstance(value, str) else value

@@ -11,7 +11,7 @@ from gateway.contract.words import Action, Event
 from gateway.milter.messages import ReplyCode
 from gateway.policy.when import ALWAYS, When
 from gateway.translate.facts import MailBody, SessionFacts, TransactionFacts
-from gateway.webhook import Answer, Call
+from gateway.webhook import Answer, Call, Secrecy
 
 
 class OnFailure(StrEnum):
@@ -60,6 +60,8 @@ class Webhook:
     on_invalid: Mapping[Event, OnFailure] = field(default_factory=dict)
     on_too_large: OnTooLarge = OnTooLarge.TEMPFAIL
     allow: frozenset[str] | None = None
+    secrecy: Secrecy = field(default_factory=Secrecy)
+    """Hides what it must not say again from all who are told what happened."""
 
     @property
     def shows_body(self) -> bool:

@@ -13,6 +13,7 @@ from gateway.mta.mail import split
 from gateway.translate.parts import field_json
 from gateway.translate.text import is_text, to_base64
 from gateway.translate.text import shown as shown_body
+from gateway.webhook import variable
 
 
 class Webhook(Struct, frozen=True):
@@ -208,11 +209,6 @@ def request_fields(exchange: Exchange, webhook: Webhook | None) -> dict[str, str
         fields |= {name.lower(): variable(name) for name in webhook.headers}
         fields |= {"webhook-signature": variable("webhook-signature")} if webhook.signed else {}
     return fields
-
-
-def variable(name: str) -> str:
-    """The name that stands for a secret."""
-    return "$" + "".join(letter if letter.isalnum() else "_" for letter in name.upper())
 
 
 def body_of(name: str, raw: bytes | None, content_type: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from gateway.contract.words import Action
 from gateway.recording.records import Exchange
 from gateway.recording.request_text import NothingToSendError
 from gateway.translate.form import FORM, split_answer
-from gateway.webhook import Answer, Call, WebhookClient, WebhookError
+from gateway.webhook import Call, WebhookClient, WebhookError
 
 _INVALID = "invalid"
 _JSON = "application/json"
@@ -60,8 +60,8 @@ async def send_again(exchange: Exchange, client: WebhookClient, url: str, second
         status = getattr(error, "status", None)
         now, elapsed, raw, kind = Outcome(status, "", {}, str(error)), 0.0, b"", ""
     else:
-        now, elapsed = _of(answer), answer.elapsed_ms
-        raw, kind = answer.body, answer.content_type
+        raw, kind = client.secrecy.conceal(answer.body), answer.content_type
+        now, elapsed = outcome(answer.status, kind, raw, None), answer.elapsed_ms
     return Replayed(
         id=exchange.id,
         event=exchange.event,
@@ -74,10 +74,6 @@ async def send_again(exchange: Exchange, client: WebhookClient, url: str, second
         elapsed_ms=elapsed,
         differences=tuple(differences(before, now, texts=not exchange.redacted)),
     )
-
-
-def _of(answer: Answer) -> Outcome:
-    return outcome(answer.status, answer.content_type, answer.body, None)
 
 
 def outcome(status: int | None, content_type: str, body: bytes, failure: str | None) -> Outcome:

@@ -3,7 +3,7 @@
 - `client`: `WebhookClient.call` - header fields, attempts, pauses; the door for everybody else
 - `endpoint`: the settings of a backend and what follows from them
 - `alternatives`, `circuit`: what is left alone for a while after failures: a URL, the whole webhook
-- `signature`: Standard Webhooks
+- `signature`: Standard Webhooks. `secrecy`: configured header fields, hidden where a backend repeats them
 - `transport`: the seam: values, protocols, the tree of errors
 - `lean` (with `pool` and `connection`): the default transport, HTTP/1.1 on asyncio and httptools
 - `httpx_transport`: the second transport, for proxies and HTTP/2
@@ -15,6 +15,7 @@ Arrows point down: client -> lean, httpx_transport -> pool -> connection -> bodi
 from gateway.webhook.circuit import Circuit
 from gateway.webhook.client import Answer, Attempt, Call, WebhookClient, transport_for
 from gateway.webhook.endpoint import Endpoint
+from gateway.webhook.secrecy import Secrecy, variable
 from gateway.webhook.signature import parse_secret
 from gateway.webhook.transport import (
     AnswerTooLarge,
@@ -50,6 +51,7 @@ __all__ = [
     "Endpoint",
     "MemoryBudget",
     "NoRoom",
+    "Secrecy",
     "StatusFailed",
     "StreamedBody",
     "TlsFailed",
@@ -58,4 +60,5 @@ __all__ = [
     "WebhookError",
     "parse_secret",
     "transport_for",
+    "variable",
 ]

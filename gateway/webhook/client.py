@@ -21,6 +21,7 @@ from gateway.webhook.endpoint import Endpoint
 from gateway.webhook.httpx_transport import HttpxTransport
 from gateway.webhook.lean import LeanTransport
 from gateway.webhook.pool import PoolLimits
+from gateway.webhook.secrecy import Secrecy
 from gateway.webhook.signature import signature, signature_of
 from gateway.webhook.transport import (
     Body,
@@ -140,6 +141,7 @@ class WebhookClient:
     ) -> None:
         endpoint.check()
         self.endpoint = endpoint
+        self.secrecy = Secrecy(endpoint.headers)
         self._user_agent = f"milter-gateway/{version}"
         self._on_attempt = on_attempt
         self._on_alternative = on_alternative
