@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,8 +28,10 @@ Line = dict[str, Any]
 
 
 @contextmanager
-def running(*command: str | Path, port: int, output: Path | None = None) -> Iterator[None]:
-    """A program that listens there, for as long as the block lasts."""
+def running(
+    *command: str | Path, port: int, output: Path | None = None, end: signal.Signals = signal.SIGKILL
+) -> Iterator[None]:
+    """A program that listens there, for as long as the block lasts; libmilter takes seconds to end by itself."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MILTER_GATEWAY_")}
     with (output or Path(os.devnull)).open("wb") as stdout:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=stdout)
@@ -36,7 +39,7 @@ def running(*command: str | Path, port: int, output: Path | None = None) -> Iter
             wait_for_port(port)
             yield
         finally:
-            process.kill()  # libmilter takes seconds to end by itself
+            process.send_signal(end)
             process.wait(10)
 
 
@@ -96,7 +99,7 @@ def snooped(port: int, milter_port: int, directory: Path) -> Iterator[Snooped]:
     command = (sys.executable, "-m", "gateway", "snoop", "--listen", listen, "--to", to, "--json")
     with (
         Wire(far_port, milter_port) as far,
-        running(*command, port=proxy_port, output=output),
+        running(*command, port=proxy_port, output=output, end=signal.SIGTERM),  # it writes what it still holds
         Wire(port, proxy_port) as near,
     ):
         yield Snooped(near, far, output)
