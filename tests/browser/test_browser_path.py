@@ -181,6 +181,7 @@ def test_an_uploaded_file_is_tried_byte_for_byte(ann: Visitor) -> None:
     request = ann.unfold("end_of_message").get_by_role("region", name="Request")
     field = request.locator("details", has=ann.page.locator("summary", has_text="headers:")).last
     field.locator("summary").first.click()
+    expect(field.locator("summary")).to_have_count(2)  # what is inside is made when it is opened
     field.locator("summary").last.click()
     expect(field.locator("mark.lost")).to_have_count(1)
     expect(field).to_contain_text("the exact bytes of “value”, which are no UTF-8")

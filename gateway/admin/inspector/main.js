@@ -118,7 +118,7 @@ function go(hash) {
 }
 
 function close() {
-  comesFrom = view.id;
+  comesFrom = decode(location.hash.split("/")[2] ?? ""); // the address is ahead of what is drawn
   go(HOME);
 }
 
