@@ -190,7 +190,7 @@ async def test_tls_to_a_backend_without_tls(serve, connect, ask, tmp_path):
 async def test_no_answer_ends_at_the_deadline_without_retry(serve, connect, ask):
     backend = await serve(once(then=hang))
     with pytest.raises(DeadlineExceeded, match="no byte of an answer") as caught:
-        await connect(backend).call(ask(seconds=0.1))
+        await connect(backend).call(ask(seconds=0.5))
     assert (caught.value.attempts, len(backend.requests)) == (1, 1)
 
 
@@ -202,13 +202,13 @@ async def test_one_byte_after_the_other_ends_at_the_deadline(serve, connect, ask
             await asyncio.sleep(0.01)
 
     with pytest.raises(DeadlineExceeded):
-        await connect(await serve(handler)).call(ask(seconds=0.1))
+        await connect(await serve(handler)).call(ask(seconds=0.5))
 
 
 async def test_a_body_that_never_ends_says_how_far_it_came(serve, connect, ask):
     backend = await serve(once(HEAD + b"Content-Length: 9\r\n\r\nhalf", then=hang))
     with pytest.raises(DeadlineExceeded, match="status 200 and 4 bytes"):
-        await connect(backend).call(ask(seconds=0.15))
+        await connect(backend).call(ask(seconds=0.5))
 
 
 async def test_a_backend_that_does_not_read_ends_at_the_deadline(serve, connect, ask):
@@ -220,14 +220,14 @@ async def test_a_backend_that_does_not_read_ends_at_the_deadline(serve, connect,
     client = connect(await serve(handler))
     for body in (b"x" * 20_000_000, Spool([b"x" * 100_000] * 200)):
         with pytest.raises(DeadlineExceeded):
-            await client.call(ask(body, seconds=0.15))
+            await client.call(ask(body, seconds=0.5))
     gate.set()
 
 
 async def test_tls_handshake_that_hangs(serve, connect, ask):
     backend = await serve(hang)
     with pytest.raises(DeadlineExceeded, match="no connection"):
-        await connect(backend.url.replace("http:", "https:")).call(ask(seconds=0.1))
+        await connect(backend.url.replace("http:", "https:")).call(ask(seconds=0.5))
 
 
 async def test_a_deadline_in_the_past_sends_nothing(serve, connect, ask):
