@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from email import message_from_bytes
+from email import errors, message_from_bytes
 from email.message import Message
 
 import jsonschema
@@ -16,7 +16,7 @@ from odd_messages import odd_messages
 from gateway.contract import request as r
 from gateway.contract.schema import request_schema
 from gateway.mail.fields import Field
-from gateway.translate.mime import Memory, parse
+from gateway.translate.mime import FAULTS, Memory, parse
 
 MESSAGES = odd_messages()
 SCHEMA = request_schema()
@@ -192,3 +192,8 @@ def test_a_field_made_to_be_slow_is_not(name: str, value: bytes) -> None:
     """Each takes less than a second on a slow machine; a quadratic reader would need minutes."""
     made = parse([Field(name.encode(), b" " + value)], Memory(b"hello\r\n"))
     assert msgspec.json.encode(made)
+
+
+@pytest.mark.parametrize("name", ["CharsetError", "HeaderParseError", "MessageParseError", "BoundaryError"])
+def test_the_standard_librarys_own_errors_are_faults_and_cost_no_mail(name: str) -> None:
+    assert issubclass(getattr(errors, name, errors.MessageError), FAULTS)

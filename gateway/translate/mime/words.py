@@ -2,10 +2,20 @@
 
 import binascii
 import re
+from email.errors import MessageError
 
 from gateway.translate.mime.encodings import Note, text_of
 
-FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+FAULTS = (
+    MessageError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RecursionError,
+)
 """What the standard library's readers of header fields raise where they should not; never OSError or MemoryError."""
 
 _WORD = re.compile(r"=\?([^?\s]{1,80})\?([bBqQ])\?([^?]*)\?=")
